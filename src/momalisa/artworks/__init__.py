@@ -1,0 +1,1 @@
+"""Captioned artworks: reading, drawing, sharding, caching."""

@@ -1,0 +1,83 @@
+"""Every error that momalisa raises on purpose.
+
+MomalisaError
+├── InputError (ValueError)          the caller's mistake; the message names the fix
+│   ├── ConfigError                  a recipe, a flag, a `--set`, a batch that cannot be
+│   ├── DatasetError                 a dataset or cache that is missing, empty or does not match
+│   ├── ModelError                   a model that is missing, incomplete or not safetensors
+│   └── UriError                     a URI that cannot be understood
+├── StorageError                     a bucket or disk said no
+│   ├── ObjectNotFoundError
+│   ├── AccessDeniedError
+│   ├── AlreadyExistsError           create-if-absent found an object
+│   ├── ConflictError                compare-and-swap found another version
+│   ├── UnsupportedOperationError    this backend cannot do it
+│   └── UnavailableError             retries are used up
+├── IntegrityError                   bytes differ from their recorded hash, a file is cut short
+└── TrainingError                    a run that cannot go on
+    └── NonFiniteLossError           names the samples
+"""
+
+
+class MomalisaError(Exception):
+    """Base of every error in this tree."""
+
+
+class InputError(MomalisaError, ValueError):
+    """The caller's mistake. The message names the fix."""
+
+
+class ConfigError(InputError):
+    """A recipe, a flag, a `--set` or a batch that cannot be."""
+
+
+class DatasetError(InputError):
+    """A dataset or a cache that is missing, empty or does not match."""
+
+
+class ModelError(InputError):
+    """A model that is missing, incomplete or not in safetensors."""
+
+
+class UriError(InputError):
+    """A URI that cannot be understood."""
+
+
+class StorageError(MomalisaError):
+    """A bucket or a disk said no."""
+
+
+class ObjectNotFoundError(StorageError):
+    """There is no object at this key."""
+
+
+class AccessDeniedError(StorageError):
+    """These credentials may not do that."""
+
+
+class AlreadyExistsError(StorageError):
+    """Create-if-absent found an object."""
+
+
+class ConflictError(StorageError):
+    """Compare-and-swap found another version than the one expected."""
+
+
+class UnsupportedOperationError(StorageError):
+    """This backend cannot do that."""
+
+
+class UnavailableError(StorageError):
+    """The backend kept failing until the retries were used up."""
+
+
+class IntegrityError(MomalisaError):
+    """Bytes differ from their recorded hash, or a file is cut short."""
+
+
+class TrainingError(MomalisaError):
+    """A run that cannot go on."""
+
+
+class NonFiniteLossError(TrainingError):
+    """The loss is NaN or infinite; the message names the samples."""
