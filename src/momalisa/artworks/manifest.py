@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict
 
 Split = Literal["train", "validation"]
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION: Literal[1] = 1
 MANIFEST_NAME = "manifest.json"
 MAX_ROW_GROUP_ROWS = 64
 

@@ -1,0 +1,1 @@
+"""Latent diffusion models: loading, encoding, the training objective, drawing pictures."""
