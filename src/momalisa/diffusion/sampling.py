@@ -1,7 +1,7 @@
 """Draw pictures with a model, from seeds."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -21,8 +21,11 @@ def draw(
     height: int | None = None,
     width: int | None = None,
     batch_size: int = 8,
-) -> "np.ndarray[Any, np.dtype[np.uint8]]":
-    """Pictures (N, height, width, 3) of the prompts, each from the noise of its own seed.
+    output: Literal["pixels", "latent"] = "pixels",
+) -> "np.ndarray[Any, np.dtype[Any]]":
+    """Pictures (N, height, width, 3) uint8 of the prompts, each from the noise of its own seed.
+
+    Or their scaled latents (N, C, h, w) float32.
 
     Sizes are pixels, by default the model's own. The noise is drawn on the CPU, so that a seed means
     the same picture on every device.
@@ -50,7 +53,10 @@ def draw(
             height=height,
             width=width,
             generator=generators,
-            output_type="np",
+            output_type="np" if output == "pixels" else "latent",
         ).images
-        pictures.append((drawn * 255).round().clip(0, 255).astype(np.uint8))
+        if output == "latent":
+            pictures.append(drawn.float().cpu().numpy())
+        else:
+            pictures.append((drawn * 255).round().clip(0, 255).astype(np.uint8))
     return np.concatenate(pictures)

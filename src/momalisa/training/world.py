@@ -1,6 +1,7 @@
 """The ranks of a run and what they tell each other: a thin layer over torch.distributed."""
 
 import os
+import platform
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -51,6 +52,11 @@ class World:
         distributed.broadcast_object_list(box, src=0)
         return box[0]
 
+    def broadcast_local(self, value: Any) -> Any:
+        """The value of this node's local rank 0, on every rank of the node."""
+        shares = self.gather((_node_name(), self.local_rank, value))
+        return next(v for node, local_rank, v in shares if node == _node_name() and local_rank == 0)
+
     def gather(self, value: Any) -> list[Any]:
         """Every rank's value, in rank order, on every rank."""
         values: list[Any] = [None] * self.size
@@ -60,3 +66,7 @@ class World:
     def barrier(self) -> None:
         """Waits until every rank is here."""
         self.sum([0.0])
+
+
+def _node_name() -> str:
+    return platform.node()

@@ -1,0 +1,57 @@
+# Every target installs what it lacks into .venv first. `make help` lists them.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+PYTHON ?= $(shell for python in python3.11 python3.12 python3; do \
+	$$python -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 12))' 2>/dev/null && echo $$python && break; done)
+
+export RAY_USAGE_STATS_ENABLED ?= 0
+export TOKENIZERS_PARALLELISM ?= false
+export PYTHONWARNINGS ?= ignore
+
+.PHONY: help setup demo lint format type test test-all bench lock clean
+
+help:  ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: $(STAMP)  ## install the pinned, hashed dependencies and momalisa itself into .venv
+
+$(STAMP): requirements.lock pyproject.toml
+	@test -n "$(PYTHON)" || { echo "error: no Python 3.11 or 3.12 found: install one, or say make PYTHON=/path/to/python3.11"; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "installing into $(VENV) (some 6 GB with torch's CUDA build; minutes)"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $(STAMP)
+
+demo: $(STAMP)  ## draw artworks, make shards, fine-tune the miniature model, print the verdict (minutes on a CPU)
+	@$(BIN)/python jobs/demo.py --output runs/demo $(if $(ARTWORKS),--artworks $(ARTWORKS)) $(ARGS)
+
+lint: $(STAMP)  ## ruff: errors and format
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+
+format: $(STAMP)  ## let ruff mend what it can
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+type: $(STAMP)  ## mypy, strict, on src and jobs
+	@$(BIN)/mypy
+
+test: $(STAMP)  ## unit tests and integration tests (under 10 minutes)
+	@PYTHONWARNINGS= $(BIN)/python -m pytest tests/unit tests/integration -m "not slow" $(ARGS)
+
+test-all: $(STAMP)  ## the longer drills: kills, resumes, faults, the demo itself
+	@PYTHONWARNINGS= $(BIN)/python -m pytest tests/integration -m slow $(ARGS)
+
+bench: $(STAMP)  ## the benchmarks, each against its baseline, as tables
+	@for bench in tests/bench/*.py; do echo "== $$bench"; $(BIN)/python $$bench || exit 1; done
+
+lock:  ## resolve requirements.lock anew (needs uv)
+	uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-header \
+		--no-emit-index-url --no-emit-find-links --extra dev --extra tracking -o requirements.lock
+
+clean:  ## remove what can be made again, but for .venv and runs
+	@rm -rf build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis src/*.egg-info

@@ -1,0 +1,225 @@
+"""A run on Ray Train: the only module that imports it.
+
+The driver starts a worker group, shows its progress and gives its end. What a run knows is in its
+folder, not in Ray: a worker group that starts again, for whatever reason, goes on from the newest
+intact checkpoint there.
+"""
+
+import os
+import secrets
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from types import FrameType
+from typing import Any
+
+import ray
+import ray.train
+from ray.train.torch import TorchTrainer
+
+from momalisa.errors import InputError, IntegrityError, TrainingError
+from momalisa.storage import Store
+from momalisa.training.progress import ProgressBar, ProgressUpdate
+from momalisa.training.run import RunSpec
+from momalisa.training.stopping import ask_to_stop
+
+_PREEMPTION_POLL_STEPS = 5
+_BOARD_POLL_S = 0.5
+_START_TIMEOUT_S = 1800
+"""GPU nodes take longer to come up than Ray Train's own 60 s."""
+
+
+class _Board:
+    """An actor between the workers and the driver: the last progress, and an error that no retry mends."""
+
+    def __init__(self) -> None:
+        self._updates: list[dict[str, Any]] = []
+        self._failure: str | None = None
+
+    def show(self, update: dict[str, Any]) -> None:
+        self._updates.append(update)
+
+    def take(self) -> list[dict[str, Any]]:
+        updates, self._updates = self._updates, []
+        return updates
+
+    def fail(self, message: str) -> None:
+        self._failure = self._failure or message
+
+    def failure(self) -> str | None:
+        return self._failure
+
+
+class RayHost:
+    """What a rank tells Ray Train and the board."""
+
+    def __init__(self, board: Any, rank: int, checkpoints: Store) -> None:
+        self._board = board
+        self._rank = rank
+        self._filesystem, self._path = checkpoints.arrow_filesystem()
+        self._calls = 0
+        self._preempted = False
+
+    def report(self, metrics: dict[str, float], checkpoint_uri: str | None) -> None:
+        """Points Ray's registry at a checkpoint of ours; nothing is uploaded by Ray."""
+        checkpoint = None
+        if checkpoint_uri is not None and self._rank == 0:
+            checkpoint = ray.train.Checkpoint(f"{self._path}/{checkpoint_uri}", filesystem=self._filesystem)
+        ray.train.report(
+            metrics, checkpoint=checkpoint, checkpoint_upload_mode=ray.train.CheckpointUploadMode.NO_UPLOAD
+        )
+
+    def preemption_imminent(self) -> bool:
+        """Asks at every fifth call: the question is a barrier, and all ranks count alike."""
+        self._calls += 1
+        if self._calls % _PREEMPTION_POLL_STEPS == 0:
+            self._preempted = ray.train.get_preemption_info() is not None
+        return self._preempted
+
+    def show(self, update: ProgressUpdate) -> None:
+        """Sends progress to the driver, without waiting."""
+        self._board.show.remote(asdict(update))
+
+
+def train_on_ray(spec: RunSpec, *, show: bool = True) -> None:
+    """Runs a spec to its end, with restarts after faults.
+
+    Raises TrainingError with the workers' own message where no retry can help, and for a run that
+    failed more often than `resources.max_failures`.
+    """
+    os.environ.setdefault("RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S", str(_START_TIMEOUT_S))
+    with _cluster(spec):
+        board = ray.remote(num_cpus=0)(_Board).remote()
+        trainer = _trainer(spec, board)
+        with _showing(board, show), _stopping_on_sigterm(spec.output):
+            try:
+                trainer.fit()
+            except ray.train.TrainingFailedError as e:
+                raise TrainingError(f"the workers failed too often: {_innermost(e)}") from e
+        failure = ray.get(board.failure.remote())
+        if failure is not None:
+            raise TrainingError(failure)
+
+
+def _trainer(spec: RunSpec, board: Any) -> TorchTrainer:
+    resources = spec.config.resources
+    elastic = resources.min_workers is not None and resources.min_workers < resources.num_workers
+    filesystem, path = spec.output.child("ray").arrow_filesystem()
+    return TorchTrainer(
+        _train_on_rank,
+        train_loop_config={"spec": spec.to_json(), "board": board},
+        scaling_config=ray.train.ScalingConfig(
+            num_workers=(resources.min_workers, resources.num_workers) if elastic else resources.num_workers,
+            use_gpu=resources.use_gpu,
+            resources_per_worker={"CPU": resources.cpus_per_worker, **({"GPU": 1} if resources.use_gpu else {})},
+        ),
+        run_config=ray.train.RunConfig(
+            # New for each start: what to resume from is the run's folder's to say, not Ray's.
+            name=f"{spec.name}-{secrets.token_hex(4)}",
+            storage_path=path,
+            storage_filesystem=filesystem,
+            failure_config=ray.train.FailureConfig(max_failures=resources.max_failures),
+        ),
+    )
+
+
+def _train_on_rank(arguments: dict[str, Any]) -> None:
+    import torch
+
+    from momalisa.training.train import train
+    from momalisa.training.world import World
+
+    spec = RunSpec.from_json(arguments["spec"])
+    world = World.current()
+    if world.device.type == "cpu":
+        torch.set_num_threads(spec.config.resources.cpus_per_worker)
+    host = RayHost(arguments["board"], world.rank, spec.output.child("checkpoints"))
+    try:
+        train(spec, host, world)
+    except (InputError, IntegrityError, TrainingError) as e:
+        # The same again would end the same: tell the driver, and end without a restart.
+        ray.get(arguments["board"].fail.remote(str(e)))
+
+
+@contextmanager
+def _cluster(spec: RunSpec) -> Iterator[None]:
+    """The cluster that is there (`RAY_ADDRESS`, or a driver inside of one), else one of this machine."""
+    if ray.is_initialized():
+        yield
+        return
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    resources = spec.config.resources
+    local = {} if os.environ.get("RAY_ADDRESS") else {"num_cpus": _local_cpus(resources), "include_dashboard": False}
+    ray.init(log_to_driver=False, logging_level="ERROR", configure_logging=True, **local)
+    try:
+        yield
+    finally:
+        ray.shutdown()
+
+
+def _local_cpus(resources: Any) -> int:
+    """On a machine of our own the workers share whatever cores there are."""
+    return max(os.cpu_count() or 1, int(resources.num_workers) * int(resources.cpus_per_worker))
+
+
+@contextmanager
+def _showing(board: Any, show: bool) -> Iterator[None]:
+    ended = threading.Event()
+    bar = ProgressBar() if show else None
+
+    def poll() -> None:
+        while not ended.wait(_BOARD_POLL_S):
+            _draw_updates(board, bar)
+
+    thread = threading.Thread(target=poll, name="progress", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join(timeout=5)
+        _draw_updates(board, bar)
+        if bar is not None:
+            bar.close()
+
+
+def _draw_updates(board: Any, bar: ProgressBar | None) -> None:
+    try:
+        updates = ray.get(board.take.remote(), timeout=5)
+    except ray.exceptions.RayError:
+        return  # progress may be lost; the run's end is told by others
+    for update in updates:
+        if bar is not None:
+            bar.update(ProgressUpdate(**update))
+
+
+@contextmanager
+def _stopping_on_sigterm(output: Store) -> Iterator[None]:
+    """SIGTERM and the first Ctrl-C ask the run to save a checkpoint and end."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def ask(number: int, _frame: FrameType | None) -> None:
+        signal.signal(signal.SIGINT, previous[signal.SIGINT])
+        # In a thread: a handler may not wait for a bucket.
+        threading.Thread(target=ask_to_stop, args=(output,), daemon=True).start()
+
+    previous: dict[int, Any] = {number: signal.signal(number, ask) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+
+
+def _innermost(error: BaseException) -> str:
+    failures: dict[int, Exception] = getattr(error, "worker_failures", {})
+    first = next(iter(failures.values()), None)
+    lines = [line for line in str(first or error).splitlines() if line.strip()]
+    return lines[-1] if lines else type(error).__name__
+
+
+Trainer = Callable[[RunSpec], None]

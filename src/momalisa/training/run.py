@@ -1,0 +1,86 @@
+"""A run: what it is made from, where its things are, and who it reports to.
+
+    OUTPUT/
+      run.json                 config, data, model and dataset identity, versions, git commit
+      checkpoints/             see `checkpoint.py`
+      base/                    what the base model drew before the first step
+      grids/step-00000250.png  the validation prompts
+      metrics.jsonl, loss.png, before_after.png, summary.json, samples and trackers' files
+      export/                  a diffusers folder, or LoRA weights
+      control/stop             its presence asks the run to checkpoint and end
+"""
+
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from pydantic import BaseModel, ConfigDict
+
+from momalisa.config import from_dict, to_dict
+from momalisa.storage import Store, open_store
+from momalisa.training.config import TrainConfig
+from momalisa.training.progress import ProgressUpdate
+
+RUN_FILE = "run.json"
+STOP_KEY = "control/stop"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RunSpec:
+    """Everything a worker needs to know; it crosses to it as plain JSON."""
+
+    name: str
+    config: TrainConfig
+    data_uri: str
+    output_uri: str
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON types."""
+        return {
+            "name": self.name,
+            "config": to_dict(self.config),
+            "data_uri": self.data_uri,
+            "output_uri": self.output_uri,
+        }
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> "RunSpec":
+        """What `to_json` gave."""
+        return cls(
+            name=data["name"],
+            config=from_dict(TrainConfig, data["config"]),
+            data_uri=data["data_uri"],
+            output_uri=data["output_uri"],
+        )
+
+    @property
+    def output(self) -> Store:
+        """The run's folder."""
+        return open_store(self.output_uri)
+
+
+class RunRecord(BaseModel):
+    """`run.json`: written when a run begins, and compared when it resumes."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    schema_version: int = 1
+    name: str
+    config: dict[str, Any]
+    data_uri: str
+    dataset_fingerprint: str
+    model_fingerprints: dict[str, str]
+    versions: dict[str, str]
+    git_commit: str | None
+
+
+class Host(Protocol):
+    """Who runs the ranks: Ray Train, or a test. Every method is called by every rank equally often."""
+
+    def report(self, metrics: dict[str, float], checkpoint_uri: str | None) -> None:
+        """Metrics of a step and the checkpoint that was begun at it."""
+
+    def preemption_imminent(self) -> bool:
+        """Whether a node of this run is about to go; the same on every rank."""
+
+    def show(self, update: ProgressUpdate) -> None:
+        """Progress, for a person; may be dropped. Called by rank 0 alone."""

@@ -1,0 +1,172 @@
+"""Everything a rank does before its first step: models, data, the base model's pictures, a checkpoint."""
+
+import secrets
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from tempfile import mkdtemp
+
+from momalisa.artworks.cache import DatasetCache, find_cache
+from momalisa.artworks.dataset import StoredDataset
+from momalisa.caches import cache_folder
+from momalisa.config import to_dict
+from momalisa.errors import IntegrityError
+from momalisa.storage import Store
+from momalisa.training.checkpoint import CheckpointManifest, newest_intact
+from momalisa.training.checkpoint_io import CheckpointWriter, fetch_checkpoint, load_into
+from momalisa.training.evaluation import Evaluator
+from momalisa.training.learner import Learner
+from momalisa.training.loader import TrainLoader
+from momalisa.training.loop import Progress, Tools
+from momalisa.training.replay import DrawnLatents, draw_base_latents
+from momalisa.training.reporter import Reporter
+from momalisa.training.run import Host, RunSpec
+from momalisa.training.stopping import StopWatch
+from momalisa.training.world import World
+
+_IMAGES_PER_OUTSIDE_PROMPT = 4
+
+
+def set_up(spec: RunSpec, host: Host, world: World) -> tuple[Tools, Progress]:
+    """Makes what the loop needs, at step 0 or at the newest intact checkpoint. Collective."""
+    config, output = spec.config, spec.output
+    reporter = Reporter(spec, host, world)
+    reporter.stage("loading the model", 0)
+    learner = Learner(config, world)
+    dataset = StoredDataset.open(spec.data_uri)
+    cache = _usable_cache(dataset, learner)
+    replay, outside = _draw_what_is_known(learner, world, output, reporter)
+    evaluator = Evaluator(learner, world, dataset, cache, outside)
+    reporter.stage("measuring the base model", 0)
+    baseline = evaluator.measure(learner.evaluated())
+    reporter.begin(learner, dataset, evaluator, baseline)
+    attempt = world.broadcast(secrets.token_hex(3))
+    progress = restore(output.child("checkpoints"), learner, world, reporter.say)
+    tools = Tools(
+        learner=learner,
+        world=world,
+        host=host,
+        loader=_loader(spec, learner, dataset, cache, world, progress.step),
+        evaluator=evaluator,
+        writer=CheckpointWriter(output.child("checkpoints"), config.checkpoint, world, attempt=attempt),
+        reporter=reporter,
+        stop_watch=StopWatch(output, active=world.is_main),
+        replay=replay,
+        identity={
+            "config": to_dict(config),
+            "dataset_fingerprint": dataset.manifest.fingerprint,
+            "model_fingerprints": learner.components.fingerprints,
+        },
+        baseline=baseline,
+    )
+    return tools, progress
+
+
+def restore(store: Store, learner: Learner, world: World, say: Callable[[str], None]) -> Progress:
+    """Loads the newest intact checkpoint, or leaves the learner at step 0. Collective.
+
+    One whose bytes turn out to be damaged is moved aside, and the one before it tried.
+    """
+    while True:
+        manifest: CheckpointManifest | None = world.broadcast(newest_intact(store, say) if world.is_main else None)
+        if manifest is None:
+            return Progress()
+        folder = Path(world.broadcast_local(mkdtemp(prefix="momalisa-resume-")))
+        problem = _fetch_once_per_node(store, manifest, folder, world)
+        problems = [p for p in world.gather(problem) if p]
+        if not problems:
+            break
+        say(f"{problems[0]}; falling back to an older checkpoint")
+        if world.is_main:
+            store.delete(f"{manifest.folder}/manifest.json")
+        world.barrier()
+    learner.engine.prepare_optimizer_state(learner.zero_loss, manifest.step)
+    load_into(learner.engine, manifest, folder)
+    world.barrier()
+    if world.local_rank == 0:
+        shutil.rmtree(folder, ignore_errors=True)
+    say(f"resumed at step {manifest.step} from checkpoint {manifest.folder}")
+    return Progress(
+        step=manifest.step,
+        best_loss=manifest.progress["best_loss"],
+        best_step=manifest.progress["best_step"],
+        validations_without_better=manifest.progress["validations_without_better"],
+    )
+
+
+def _fetch_once_per_node(store: Store, manifest: CheckpointManifest, folder: Path, world: World) -> str | None:
+    problem = None
+    if world.local_rank == 0:
+        try:
+            fetch_checkpoint(store, manifest, folder)
+        except IntegrityError as e:
+            problem = str(e)
+    world.barrier()
+    return problem
+
+
+def _usable_cache(dataset: StoredDataset, learner: Learner) -> DatasetCache | None:
+    return find_cache(
+        dataset,
+        fingerprints=learner.components.fingerprints,
+        data_config=learner.config.data,
+        with_text=not learner.config.model.train_text_encoder,
+    )
+
+
+def _draw_what_is_known(
+    learner: Learner, world: World, output: Store, reporter: Reporter
+) -> tuple[DrawnLatents | None, DrawnLatents]:
+    """Pictures of the base model to replay, and those to measure forgetting on."""
+    config = learner.config
+    replay = None
+    if config.replay is not None:
+        reporter.stage("drawing replay pictures with the base model", 0)
+        replay = draw_base_latents(
+            learner,
+            world,
+            output,
+            "replay",
+            config.replay.prompts,
+            config.replay.num_images,
+            num_inference_steps=config.replay.num_inference_steps,
+            guidance_scale=config.replay.guidance_scale,
+            seed=config.seed + 10_000,
+        )
+    reporter.stage("drawing what should not be forgotten", 0)
+    outside = draw_base_latents(
+        learner,
+        world,
+        output,
+        "outside",
+        config.validation.forgetting_prompts,
+        _IMAGES_PER_OUTSIDE_PROMPT * len(config.validation.forgetting_prompts),
+        num_inference_steps=config.validation.num_inference_steps,
+        guidance_scale=config.validation.guidance_scale,
+        seed=config.validation.seed + 20_000,
+    )
+    return replay, outside
+
+
+def _loader(
+    spec: RunSpec, learner: Learner, dataset: StoredDataset, cache: DatasetCache | None, world: World, start_step: int
+) -> TrainLoader:
+    config = spec.config
+    local_cache = cache_folder("shards") / dataset.manifest.fingerprint[:16] if config.data.local_cache_mib else None
+    return TrainLoader(
+        dataset,
+        config.data,
+        seed=config.seed,
+        rank=world.rank,
+        world_size=world.size,
+        global_batch_size=config.global_batch_size,
+        micro_batch_size=config.micro_batch_size,
+        latent_channels=learner.components.vae.config.latent_channels,
+        vae_scale_factor=learner.components.vae_scale_factor,
+        num_train_timesteps=learner.diffusion.num_train_timesteps,
+        with_perturbation=config.objective.input_perturbation > 0,
+        cache=cache,
+        start_step=start_step,
+        stop_step=config.max_steps,
+        local_cache_dir=local_cache,
+    )
