@@ -1,0 +1,1 @@
+"""Models that ship with momalisa, and how they are made."""

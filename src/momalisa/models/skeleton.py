@@ -1,0 +1,138 @@
+"""The parts of the miniature Stable Diffusion: the real classes, small.
+
+128 px, latents 16 × 16 × 4 (factor 8), v-prediction.
+"""
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import torch
+from diffusers import AutoencoderKL, DDIMScheduler, StableDiffusionPipeline, UNet2DConditionModel
+from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
+
+SIZE = 128
+TEXT_WIDTH = 96
+MAX_TOKENS = 24
+
+
+def build_vae() -> AutoencoderKL:
+    """Few channels at full resolution, where they cost the most; no attention."""
+    return AutoencoderKL(
+        sample_size=SIZE,
+        down_block_types=("DownEncoderBlock2D",) * 4,
+        up_block_types=("UpDecoderBlock2D",) * 4,
+        block_out_channels=(16, 32, 64, 96),
+        layers_per_block=1,
+        latent_channels=4,
+        norm_num_groups=8,
+        mid_block_add_attention=False,
+    )
+
+
+def build_unet() -> UNet2DConditionModel:
+    """Two levels, 16 × 16 and 8 × 8, both with cross-attention."""
+    return UNet2DConditionModel(
+        sample_size=SIZE // 8,
+        in_channels=4,
+        out_channels=4,
+        down_block_types=("CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
+        up_block_types=("CrossAttnUpBlock2D", "CrossAttnUpBlock2D"),
+        block_out_channels=(64, 128),
+        layers_per_block=2,
+        cross_attention_dim=TEXT_WIDTH,
+        attention_head_dim=4,
+        norm_num_groups=16,
+    )
+
+
+def build_text_encoder(tokenizer: CLIPTokenizer) -> CLIPTextModel:
+    """Two layers over the tokenizer's own vocabulary and special tokens."""
+    return CLIPTextModel(
+        CLIPTextConfig(
+            vocab_size=len(tokenizer),
+            hidden_size=TEXT_WIDTH,
+            intermediate_size=4 * TEXT_WIDTH,
+            num_hidden_layers=2,
+            num_attention_heads=4,
+            max_position_embeddings=MAX_TOKENS,
+            projection_dim=TEXT_WIDTH,
+            bos_token_id=tokenizer.bos_token_id,
+            eos_token_id=tokenizer.eos_token_id,
+            pad_token_id=tokenizer.pad_token_id,
+        )
+    )
+
+
+def build_tokenizer(captions: Iterable[str], folder: Path) -> CLIPTokenizer:
+    """A CLIP tokenizer whose byte pairs were merged over the captions' words.
+
+    Every byte is in the vocabulary, so that unknown words become letters and do no harm.
+    """
+    words = sorted({word for caption in captions for word in caption.lower().replace("-", " - ").split()})
+    vocabulary, merges = _byte_pairs(words)
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "vocab.json").write_text(json.dumps(vocabulary))
+    (folder / "merges.txt").write_text("#version: 0.2\n" + "\n".join(merges) + "\n")
+    return CLIPTokenizer(
+        str(folder / "vocab.json"),
+        str(folder / "merges.txt"),
+        unk_token="<|endoftext|>",  # noqa: S106
+        bos_token="<|startoftext|>",  # noqa: S106
+        eos_token="<|endoftext|>",  # noqa: S106
+        pad_token="<|endoftext|>",  # noqa: S106
+        model_max_length=MAX_TOKENS,
+    )
+
+
+def build_scheduler() -> DDIMScheduler:
+    """Stable Diffusion's noise schedule, predicting v."""
+    return DDIMScheduler(
+        num_train_timesteps=1000,
+        beta_start=0.00085,
+        beta_end=0.012,
+        beta_schedule="scaled_linear",
+        clip_sample=False,
+        set_alpha_to_one=False,
+        steps_offset=1,
+        prediction_type="v_prediction",
+    )
+
+
+def save_model(folder: Path, vae: Any, captions: Iterable[str], *, seed: int = 0) -> None:
+    """A diffusers folder with this VAE and a UNet and text encoder of random weights, in fp16."""
+    torch.manual_seed(seed)
+    tokenizer = build_tokenizer(captions, folder / "tokenizer")
+    pipeline = StableDiffusionPipeline(
+        vae=vae,
+        text_encoder=build_text_encoder(tokenizer),
+        tokenizer=tokenizer,
+        unet=build_unet(),
+        scheduler=build_scheduler(),
+        safety_checker=None,
+        feature_extractor=None,
+        requires_safety_checker=False,
+    )
+    pipeline.to(dtype=torch.float16)
+    pipeline.save_pretrained(folder, safe_serialization=True)
+
+
+def _byte_pairs(words: list[str]) -> tuple[dict[str, int], list[str]]:
+    """CLIP's vocabulary (bytes, bytes that end a word, merges) with each word merged to one token."""
+    from transformers.models.clip.tokenization_clip import bytes_to_unicode
+
+    letters = list(bytes_to_unicode().values())
+    tokens = [*letters, *(letter + "</w>" for letter in letters)]
+    merges: list[str] = []
+    for word in words:
+        parts = [*word[:-1], word[-1] + "</w>"]
+        while len(parts) > 1:
+            pair = f"{parts[0]} {parts[1]}"
+            if pair not in merges:
+                merges.append(pair)
+            parts = [parts[0] + parts[1], *parts[2:]]
+            if parts[0] not in tokens:
+                tokens.append(parts[0])
+    tokens += ["<|startoftext|>", "<|endoftext|>"]
+    return {token: index for index, token in enumerate(tokens)}, merges
