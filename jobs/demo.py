@@ -39,9 +39,7 @@ def _demo(flags: argparse.Namespace) -> int:
     print(f"1/3  artworks in {artworks}")
     print("2/3  Parquet shards")
     template = flags.caption_template or CAPTION_TEMPLATE
-    prepare(
-        PrepareConfig(caption_template=template, validation_share=0.1), str(artworks), str(dataset), overwrite=True
-    )
+    prepare(PrepareConfig(caption_template=template, validation_share=0.1), str(artworks), str(dataset), overwrite=True)
     print("3/3  fine-tuning")
     return run_training(
         config, data_uri=str(dataset), output_uri=str(output), resume=open_store(str(output)).exists("run.json")

@@ -95,9 +95,10 @@ class DatasetManifest(_Record):
 class CacheManifest(_Record):
     """`manifest.json` of a cache of VAE moments and, perhaps, text embeddings.
 
-    Each row of a cache's Parquet files holds `hash` (as in the dataset), `latent_mean` and
-    `latent_std` (raw little-endian `dtype` bytes, C × H × W), `latent_height`, `latent_width`, and
-    with text embeddings `text_embedding` (raw `dtype` bytes, `text_shape`).
+    Each row of a cache's Parquet files holds `hash`, `file_name` and `text` as in the dataset,
+    `latent_mean` and `latent_std` (raw little-endian `dtype` bytes, C × H × W), `latent_height`,
+    `latent_width`, and with text embeddings `text_embedding` (raw `dtype` bytes, `text_shape`).
+    `empty_text.bin` beside the manifest is the empty caption's embedding.
     """
 
     schema_version: Literal[1] = SCHEMA_VERSION
@@ -109,6 +110,7 @@ class CacheManifest(_Record):
     resolution: int
     crop: Literal["center"]
     aspect_buckets: bool
+    max_aspect_ratio: float
     latent_channels: int
     scaling_factor: float
     text_shape: tuple[int, int] | None

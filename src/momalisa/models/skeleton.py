@@ -10,11 +10,14 @@ from typing import Any
 
 import torch
 from diffusers import AutoencoderKL, DDIMScheduler, StableDiffusionPipeline, UNet2DConditionModel
+from tokenizers.pre_tokenizers import ByteLevel
+from tokenizers.trainers import BpeTrainer
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
 SIZE = 128
 TEXT_WIDTH = 96
 MAX_TOKENS = 24
+VOCABULARY_SIZE = 600
 
 
 def build_vae() -> AutoencoderKL:
@@ -65,25 +68,24 @@ def build_text_encoder(tokenizer: CLIPTokenizer) -> CLIPTextModel:
     )
 
 
-def build_tokenizer(captions: Iterable[str], folder: Path) -> CLIPTokenizer:
-    """A CLIP tokenizer whose byte pairs were merged over the captions' words.
+def build_tokenizer(captions: Iterable[str]) -> CLIPTokenizer:
+    """A CLIP tokenizer whose byte pairs were learnt from the captions.
 
-    Every byte is in the vocabulary, so that unknown words become letters and do no harm.
+    Every byte is in the vocabulary, also as a word's end, so that unknown words become letters and do no harm.
     """
-    words = sorted({word for caption in captions for word in caption.lower().replace("-", " - ").split()})
-    vocabulary, merges = _byte_pairs(words)
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "vocab.json").write_text(json.dumps(vocabulary))
-    (folder / "merges.txt").write_text("#version: 0.2\n" + "\n".join(merges) + "\n")
-    return CLIPTokenizer(
-        str(folder / "vocab.json"),
-        str(folder / "merges.txt"),
-        unk_token="<|endoftext|>",  # noqa: S106
-        bos_token="<|startoftext|>",  # noqa: S106
-        eos_token="<|endoftext|>",  # noqa: S106
-        pad_token="<|endoftext|>",  # noqa: S106
-        model_max_length=MAX_TOKENS,
+    learning = CLIPTokenizer().backend_tokenizer
+    alphabet = sorted(ByteLevel.alphabet())
+    trainer = BpeTrainer(
+        vocab_size=VOCABULARY_SIZE, initial_alphabet=alphabet, end_of_word_suffix="</w>", show_progress=False
     )
+    learning.train_from_iterator(captions, trainer)
+    learnt = json.loads(learning.to_str())["model"]
+    special = ("<|startoftext|>", "<|endoftext|>", "<|pad|>")
+    tokens = [token for token in learnt["vocab"] if token not in special]
+    tokens += [f"{letter}</w>" for letter in alphabet if f"{letter}</w>" not in learnt["vocab"]]
+    vocabulary = {token: number for number, token in enumerate([*tokens, *special])}
+    merges = [tuple(merge) if isinstance(merge, list) else tuple(merge.split(" ")) for merge in learnt["merges"]]
+    return CLIPTokenizer(vocabulary, merges, pad_token="<|pad|>", model_max_length=MAX_TOKENS)  # noqa: S106
 
 
 def build_scheduler() -> DDIMScheduler:
@@ -101,9 +103,13 @@ def build_scheduler() -> DDIMScheduler:
 
 
 def save_model(folder: Path, vae: Any, captions: Iterable[str], *, seed: int = 0) -> None:
-    """A diffusers folder with this VAE and a UNet and text encoder of random weights, in fp16."""
+    """A diffusers folder with this VAE and a UNet and text encoder of random weights.
+
+    UNet and VAE are stored in fp16, the text encoder in fp32: diffusers loads the first as fp32 whatever their
+    files hold, transformers loads what the file holds, so that all parts come out as fp32.
+    """
     torch.manual_seed(seed)
-    tokenizer = build_tokenizer(captions, folder / "tokenizer")
+    tokenizer = build_tokenizer(captions)
     pipeline = StableDiffusionPipeline(
         vae=vae,
         text_encoder=build_text_encoder(tokenizer),
@@ -114,25 +120,7 @@ def save_model(folder: Path, vae: Any, captions: Iterable[str], *, seed: int = 0
         feature_extractor=None,
         requires_safety_checker=False,
     )
-    pipeline.to(dtype=torch.float16)
+    pipeline.unet.half()
+    pipeline.vae.half()
     pipeline.save_pretrained(folder, safe_serialization=True)
-
-
-def _byte_pairs(words: list[str]) -> tuple[dict[str, int], list[str]]:
-    """CLIP's vocabulary (bytes, bytes that end a word, merges) with each word merged to one token."""
-    from transformers.models.clip.tokenization_clip import bytes_to_unicode
-
-    letters = list(bytes_to_unicode().values())
-    tokens = [*letters, *(letter + "</w>" for letter in letters)]
-    merges: list[str] = []
-    for word in words:
-        parts = [*word[:-1], word[-1] + "</w>"]
-        while len(parts) > 1:
-            pair = f"{parts[0]} {parts[1]}"
-            if pair not in merges:
-                merges.append(pair)
-            parts = [parts[0] + parts[1], *parts[2:]]
-            if parts[0] not in tokens:
-                tokens.append(parts[0])
-    tokens += ["<|startoftext|>", "<|endoftext|>"]
-    return {token: index for index, token in enumerate(tokens)}, merges
+    pipeline.vae.float()

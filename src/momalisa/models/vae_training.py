@@ -54,7 +54,9 @@ def train_vae(
         if step % _CHECKPOINT_EVERY == 0 or step == num_steps:
             _checkpoint(work, vae, optimizer, averages, step)
             rate = (step - first) / (time.monotonic() - began)
-            say(f"VAE step {step}/{num_steps} loss {loss.item():.4f} {rate:.2f}/s ETA {(num_steps - step) / rate:.0f} s")
+            say(
+                f"VAE step {step}/{num_steps} loss {loss.item():.4f} {rate:.2f}/s ETA {(num_steps - step) / rate:.0f} s"
+            )
     vae.load_state_dict(averages, strict=False)
     vae.register_to_config(scaling_factor=measure_scaling_factor(vae, seed))
     return vae.eval()
@@ -81,7 +83,9 @@ def measure_scaling_factor(vae: AutoencoderKL, seed: int, num_drawings: int = 12
     """1 / standard deviation of the latents of drawings, as Rombach et al. 2022 (arXiv:2112.10752) scale them."""
     drawings = [np.asarray(sample(seed + 5_000_000 + i, SIZE).image) for i in range(num_drawings)]
     with torch.no_grad():
-        latents = [vae.encode(_to_pixels(np.stack(drawings[i : i + 16]))).latent_dist.mean for i in range(0, num_drawings, 16)]
+        latents = [
+            vae.encode(_to_pixels(np.stack(drawings[i : i + 16]))).latent_dist.mean for i in range(0, num_drawings, 16)
+        ]
     return round(1.0 / float(torch.cat(latents).std()), 5)
 
 

@@ -34,9 +34,7 @@ class Baseline:
     """What the base model draws for their captions."""
 
 
-def establish(
-    evaluator: Evaluator, learner: Learner, dataset: StoredDataset, world: World, output: Store
-) -> Baseline:
+def establish(evaluator: Evaluator, learner: Learner, dataset: StoredDataset, world: World, output: Store) -> Baseline:
     """Measures and draws with the base model, or reads what an earlier attempt found. Collective.
 
     Must be called before the learner's plain copy holds trained weights.

@@ -1,10 +1,10 @@
 """The part of the model that learns: the UNet, perhaps with the text encoder, perhaps with LoRA."""
 
-from collections.abc import Mapping
 from typing import Any
 
 import torch
 from peft import LoraConfig as PeftLoraConfig
+from peft.tuners.lora import LoraLayer
 from torch import Tensor, nn
 
 from momalisa.diffusion.loading import Components
@@ -59,17 +59,14 @@ def build_denoiser(components: Components, config: TrainConfig) -> Denoiser:
     return denoiser
 
 
-def trainable_names(denoiser: nn.Module) -> list[str]:
-    """Names of the parameters that learn, in the module's order."""
-    return [name for name, parameter in denoiser.named_parameters() if parameter.requires_grad]
-
-
-def load_weights(denoiser: nn.Module, weights: Mapping[str, Tensor]) -> None:
-    """Copies weights by parameter name into an ordinary (not partitioned) denoiser."""
-    own = dict(denoiser.named_parameters())
-    with torch.no_grad():
-        for name, value in weights.items():
-            own[name].copy_(value)
+def lora_change(denoiser: nn.Module) -> float:
+    """‖ΔW‖ / ‖W‖ over the adapted layers, with ΔW = B · A · alpha / rank."""
+    moved = size = 0.0
+    for layer in denoiser.modules():
+        if isinstance(layer, LoraLayer):
+            moved += float(layer.get_delta_weight("default").float().square().sum())
+            size += float(layer.get_base_layer().weight.float().square().sum())
+    return float((moved / max(size, 1e-30)) ** 0.5)
 
 
 def _add_lora(denoiser: Denoiser, config: ModelConfig) -> None:

@@ -1,7 +1,7 @@
 """What a run measures and draws with its weights as they are: always the same samples, noise and seeds."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -19,8 +19,6 @@ from momalisa.training.world import World
 
 _PLAIN = ObjectiveConfig()
 """Validation is the plain mean squared error, whatever the training's weights: runs stay comparable."""
-
-Pictures = "np.ndarray[Any, np.dtype[np.uint8]]"
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,15 +100,9 @@ class Evaluator:
         batches = load_validation(
             self._dataset,
             config.data,
+            replace(learner.loader_settings(self._world), seed=self._settings.seed),
             num_samples=self._settings.num_samples,
             timesteps_per_sample=self._settings.timesteps_per_sample,
-            seed=self._settings.seed,
-            rank=self._world.rank,
-            world_size=self._world.size,
-            micro_batch_size=config.micro_batch_size,
-            latent_channels=learner.components.vae.config.latent_channels,
-            vae_scale_factor=learner.components.vae_scale_factor,
-            num_train_timesteps=learner.diffusion.num_train_timesteps,
             cache=self._cache,
         )
         losses: dict[int, list[float]] = {}
@@ -126,7 +118,13 @@ class Evaluator:
         for start in range(self._world.rank * size, count, self._world.size * size):
             number = min(size, count - start)
             batch = replay_batch(
-                self._learner, self._outside, step=0, first=start, count=number, per_step=count, seed=self._settings.seed
+                self._learner,
+                self._outside,
+                step=0,
+                first=start,
+                count=number,
+                per_step=count,
+                seed=self._settings.seed,
             )
             # Each picture once, rather than at random: the noise alone is the batch's.
             batch.latents = self._outside.latents[start : start + number].to(self._learner.device)

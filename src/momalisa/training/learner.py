@@ -12,8 +12,10 @@ from momalisa.diffusion.encode import encode_images, encode_prompts, tokenize
 from momalisa.diffusion.loading import Components, load_components
 from momalisa.diffusion.objective import Diffusion, sample_losses
 from momalisa.training.config import ObjectiveConfig, TrainConfig
-from momalisa.training.denoiser import Denoiser, build_denoiser
+from momalisa.training.denoiser import Denoiser, build_denoiser, lora_change
 from momalisa.training.engine import COMPUTE_DTYPES, TrainingEngine
+from momalisa.training.loader import LoaderSettings
+from momalisa.training.measures import relative_change
 from momalisa.training.world import World
 
 Predict = Callable[..., Tensor]
@@ -61,6 +63,7 @@ class Learner:
         self.prediction_type = self.components.prediction_type
         self.frozen_dtype = COMPUTE_DTYPES[config.engine.precision]
         denoiser = build_denoiser(self.components, config)
+        self._initial = {n: p.detach().cpu().clone() for n, p in denoiser.named_parameters() if p.requires_grad}
         self._evaluated = copy.deepcopy(denoiser).requires_grad_(False).eval().to(self.device)
         self.components.vae.to(self.device, self.frozen_dtype)
         if not config.model.train_text_encoder:
@@ -137,6 +140,30 @@ class Learner:
                 for name, tensor in self.engine.state_of(kind):
                     own[name].copy_(tensor)
         return self._evaluated
+
+    def weight_change(self) -> float:
+        """‖w − w₀‖ / ‖w₀‖ of the plain copy's weights against those at step 0.
+
+        For LoRA, whose products begin at zero, against the weights that they adapt.
+        """
+        own = dict(self._evaluated.named_parameters())
+        if self.config.model.lora is not None:
+            return lora_change(self._evaluated)
+        return relative_change((before, own[name].cpu()) for name, before in self._initial.items())
+
+    def loader_settings(self, world: World) -> LoaderSettings:
+        """What loaders need to know of the run and the model."""
+        return LoaderSettings(
+            seed=self.config.seed,
+            rank=world.rank,
+            world_size=world.size,
+            global_batch_size=self.config.global_batch_size,
+            micro_batch_size=self.config.micro_batch_size,
+            latent_channels=int(self.components.vae.config.latent_channels),
+            vae_scale_factor=self.components.vae_scale_factor,
+            num_train_timesteps=self.diffusion.num_train_timesteps,
+            with_perturbation=self.config.objective.input_perturbation > 0,
+        )
 
     @property
     def averaged_kind(self) -> str:

@@ -2,14 +2,15 @@
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 
 from momalisa.errors import NonFiniteLossError
+from momalisa.training.baseline import Baseline
 from momalisa.training.checkpoint_io import CheckpointWriter
-from momalisa.training.evaluation import Evaluator, Measurement
+from momalisa.training.evaluation import Evaluator
 from momalisa.training.learner import Learner
 from momalisa.training.loader import MicroBatch, TrainLoader
 from momalisa.training.replay import DrawnLatents, replay_batch, share_of_replay
@@ -28,7 +29,6 @@ class Progress:
     best_loss: float | None = None
     validations_without_better: int = 0
     best_step: int = 0
-    first: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +46,7 @@ class Tools:
     replay: DrawnLatents | None
     identity: dict[str, Any]
     """Dataset and model fingerprints and the config, for the checkpoints."""
-    baseline: Measurement
+    baseline: Baseline
 
 
 def run_steps(tools: Tools, progress: Progress) -> str:
@@ -54,7 +54,7 @@ def run_steps(tools: Tools, progress: Progress) -> str:
 
     `completed`, `patience` or `stopped`. Collective. Raises NonFiniteLossError naming the samples.
     """
-    config, world = tools.learner.config, tools.world
+    config = tools.learner.config
     preempted = False
     for micro_batches in tools.loader:
         began = time.monotonic()
@@ -148,7 +148,8 @@ def _validate(tools: Tools, progress: Progress) -> None:
         progress.validations_without_better = 0
     else:
         progress.validations_without_better += 1
-    tools.reporter.log_validation(progress.step, measured, tools.baseline, pictures)
+    weight_change = learner.weight_change() if tools.world.is_main else 0.0
+    tools.reporter.log_validation(progress.step, measured, tools.baseline, pictures, weight_change)
     if progress.best_step == progress.step and learner.config.checkpoint.keep_best:
         _save(tools, progress, measured.validation_loss)
     tools.reporter.stage("training", progress.step)
@@ -170,7 +171,7 @@ def _save(tools: Tools, progress: Progress, validation_loss: float | None = None
         },
     }
     folder = tools.writer.save(learner.engine, state)
-    tools.host.report({"step": progress.step}, folder)
+    tools.host.report({"step": progress.step, "checkpoint": folder})
 
 
 def _out_of_patience(tools: Tools, progress: Progress) -> bool:
@@ -184,9 +185,7 @@ def _dropout_seed(seed: int, step: int, number: int, world: World) -> int:
     return (seed * 1_000_003 + step * 10_007 + slot) % 2**63
 
 
-def _name_samples(
-    world: World, micro_batches: Sequence[MicroBatch], losses: Sequence[torch.Tensor], step: int
-) -> str:
+def _name_samples(world: World, micro_batches: Sequence[MicroBatch], losses: Sequence[torch.Tensor], step: int) -> str:
     own = [
         name
         for batch, values in zip(micro_batches, losses, strict=True)

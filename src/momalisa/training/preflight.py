@@ -119,7 +119,9 @@ def check_output(
     """Refuses to overwrite a run, and to resume one as another. Raises InputError; says what changed."""
     exists = output.exists(RUN_FILE)
     if exists and not resume:
-        raise ConfigError(f"there is a run in {output.uri} already: --resume goes on with it, or choose another --output")
+        raise ConfigError(
+            f"there is a run in {output.uri} already: --resume goes on with it, or choose another --output"
+        )
     if not exists:
         if resume:
             raise ConfigError(f"there is no run to resume in {output.uri}: drop --resume, or check --output")

@@ -9,7 +9,7 @@ import os
 import secrets
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from types import FrameType
@@ -55,21 +55,14 @@ class _Board:
 class RayHost:
     """What a rank tells Ray Train and the board."""
 
-    def __init__(self, board: Any, rank: int, checkpoints: Store) -> None:
+    def __init__(self, board: Any) -> None:
         self._board = board
-        self._rank = rank
-        self._filesystem, self._path = checkpoints.arrow_filesystem()
         self._calls = 0
         self._preempted = False
 
-    def report(self, metrics: dict[str, float], checkpoint_uri: str | None) -> None:
-        """Points Ray's registry at a checkpoint of ours; nothing is uploaded by Ray."""
-        checkpoint = None
-        if checkpoint_uri is not None and self._rank == 0:
-            checkpoint = ray.train.Checkpoint(f"{self._path}/{checkpoint_uri}", filesystem=self._filesystem)
-        ray.train.report(
-            metrics, checkpoint=checkpoint, checkpoint_upload_mode=ray.train.CheckpointUploadMode.NO_UPLOAD
-        )
+    def report(self, metrics: dict[str, Any]) -> None:
+        """Metrics for Ray's registry. Checkpoints are not: it takes only such as lie in folders of its own."""
+        ray.train.report(metrics)
 
     def preemption_imminent(self) -> bool:
         """Asks at every fifth call: the question is a barrier, and all ranks count alike."""
@@ -135,7 +128,7 @@ def _train_on_rank(arguments: dict[str, Any]) -> None:
     world = World.current()
     if world.device.type == "cpu":
         torch.set_num_threads(spec.config.resources.cpus_per_worker)
-    host = RayHost(arguments["board"], world.rank, spec.output.child("checkpoints"))
+    host = RayHost(arguments["board"])
     try:
         train(spec, host, world)
     except (InputError, IntegrityError, TrainingError) as e:
@@ -220,6 +213,3 @@ def _innermost(error: BaseException) -> str:
     first = next(iter(failures.values()), None)
     lines = [line for line in str(first or error).splitlines() if line.strip()]
     return lines[-1] if lines else type(error).__name__
-
-
-Trainer = Callable[[RunSpec], None]

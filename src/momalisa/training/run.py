@@ -1,13 +1,13 @@
 """A run: what it is made from, where its things are, and who it reports to.
 
-    OUTPUT/
-      run.json                 config, data, model and dataset identity, versions, git commit
-      checkpoints/             see `checkpoint.py`
-      base/                    what the base model drew before the first step
-      grids/step-00000250.png  the validation prompts
-      metrics.jsonl, loss.png, before_after.png, summary.json, samples and trackers' files
-      export/                  a diffusers folder, or LoRA weights
-      control/stop             its presence asks the run to checkpoint and end
+OUTPUT/
+  run.json                 config, data, model and dataset identity, versions, git commit
+  checkpoints/             see `checkpoint.py`
+  base/                    what the base model drew before the first step
+  grids/step-00000250.png  the validation prompts
+  metrics.jsonl, loss.png, before_after.png, summary.json, samples and trackers' files
+  export/                  a diffusers folder, or LoRA weights
+  control/stop             its presence asks the run to checkpoint and end
 """
 
 from dataclasses import dataclass
@@ -76,8 +76,8 @@ class RunRecord(BaseModel):
 class Host(Protocol):
     """Who runs the ranks: Ray Train, or a test. Every method is called by every rank equally often."""
 
-    def report(self, metrics: dict[str, float], checkpoint_uri: str | None) -> None:
-        """Metrics of a step and the checkpoint that was begun at it."""
+    def report(self, metrics: dict[str, Any]) -> None:
+        """The step of a checkpoint that was begun, and its folder's name."""
 
     def preemption_imminent(self) -> bool:
         """Whether a node of this run is about to go; the same on every rank."""

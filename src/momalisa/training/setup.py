@@ -12,6 +12,7 @@ from momalisa.caches import cache_folder
 from momalisa.config import to_dict
 from momalisa.errors import IntegrityError
 from momalisa.storage import Store
+from momalisa.training.baseline import establish
 from momalisa.training.checkpoint import CheckpointManifest, newest_intact
 from momalisa.training.checkpoint_io import CheckpointWriter, fetch_checkpoint, load_into
 from momalisa.training.evaluation import Evaluator
@@ -27,7 +28,7 @@ from momalisa.training.world import World
 _IMAGES_PER_OUTSIDE_PROMPT = 4
 
 
-def set_up(spec: RunSpec, host: Host, world: World) -> tuple[Tools, Progress]:
+def set_up(spec: RunSpec, host: Host, world: World) -> tuple[Tools, StoredDataset, Progress]:
     """Makes what the loop needs, at step 0 or at the newest intact checkpoint. Collective."""
     config, output = spec.config, spec.output
     reporter = Reporter(spec, host, world)
@@ -38,15 +39,25 @@ def set_up(spec: RunSpec, host: Host, world: World) -> tuple[Tools, Progress]:
     replay, outside = _draw_what_is_known(learner, world, output, reporter)
     evaluator = Evaluator(learner, world, dataset, cache, outside)
     reporter.stage("measuring the base model", 0)
-    baseline = evaluator.measure(learner.evaluated())
-    reporter.begin(learner, dataset, evaluator, baseline)
+    baseline = establish(evaluator, learner, dataset, world, output)
     attempt = world.broadcast(secrets.token_hex(3))
     progress = restore(output.child("checkpoints"), learner, world, reporter.say)
+    reporter.begin(progress.step, baseline)
+    local_cache = cache_folder("shards") / dataset.manifest.fingerprint[:16] if config.data.local_cache_mib else None
+    loader = TrainLoader(
+        dataset,
+        config.data,
+        learner.loader_settings(world),
+        cache=cache,
+        start_step=progress.step,
+        stop_step=config.max_steps,
+        local_cache_dir=local_cache,
+    )
     tools = Tools(
         learner=learner,
         world=world,
         host=host,
-        loader=_loader(spec, learner, dataset, cache, world, progress.step),
+        loader=loader,
         evaluator=evaluator,
         writer=CheckpointWriter(output.child("checkpoints"), config.checkpoint, world, attempt=attempt),
         reporter=reporter,
@@ -59,7 +70,7 @@ def set_up(spec: RunSpec, host: Host, world: World) -> tuple[Tools, Progress]:
         },
         baseline=baseline,
     )
-    return tools, progress
+    return tools, dataset, progress
 
 
 def restore(store: Store, learner: Learner, world: World, say: Callable[[str], None]) -> Progress:
@@ -71,7 +82,8 @@ def restore(store: Store, learner: Learner, world: World, say: Callable[[str], N
         manifest: CheckpointManifest | None = world.broadcast(newest_intact(store, say) if world.is_main else None)
         if manifest is None:
             return Progress()
-        folder = Path(world.broadcast_local(mkdtemp(prefix="momalisa-resume-")))
+        scratch = mkdtemp(prefix="momalisa-resume-") if world.local_rank == 0 else ""
+        folder = Path(world.broadcast_local(scratch))
         problem = _fetch_once_per_node(store, manifest, folder, world)
         problems = [p for p in world.gather(problem) if p]
         if not problems:
@@ -146,27 +158,3 @@ def _draw_what_is_known(
         seed=config.validation.seed + 20_000,
     )
     return replay, outside
-
-
-def _loader(
-    spec: RunSpec, learner: Learner, dataset: StoredDataset, cache: DatasetCache | None, world: World, start_step: int
-) -> TrainLoader:
-    config = spec.config
-    local_cache = cache_folder("shards") / dataset.manifest.fingerprint[:16] if config.data.local_cache_mib else None
-    return TrainLoader(
-        dataset,
-        config.data,
-        seed=config.seed,
-        rank=world.rank,
-        world_size=world.size,
-        global_batch_size=config.global_batch_size,
-        micro_batch_size=config.micro_batch_size,
-        latent_channels=learner.components.vae.config.latent_channels,
-        vae_scale_factor=learner.components.vae_scale_factor,
-        num_train_timesteps=learner.diffusion.num_train_timesteps,
-        with_perturbation=config.objective.input_perturbation > 0,
-        cache=cache,
-        start_step=start_step,
-        stop_step=config.max_steps,
-        local_cache_dir=local_cache,
-    )

@@ -7,6 +7,7 @@ from rich.console import Console
 from momalisa.artworks.dataset import StoredDataset
 from momalisa.config import to_dict
 from momalisa.errors import TrainingError
+from momalisa.provenance import git_commit, versions
 from momalisa.storage import Store, open_store
 from momalisa.training.checkpoint import newest_intact
 from momalisa.training.config import TrainConfig
@@ -20,7 +21,7 @@ from momalisa.training.preflight import (
 )
 from momalisa.training.run import RUN_FILE, RunRecord, RunSpec
 from momalisa.training.stopping import forget_stop
-from momalisa.training.summary import SUMMARY_FILE, RunSummary, git_commit, versions
+from momalisa.training.summary import SUMMARY_FILE, RunSummary
 
 STOPPED_EXIT_CODE = 3
 
@@ -38,9 +39,7 @@ def run_training(config: TrainConfig, *, data_uri: str, output_uri: str, resume:
     return _tell_end(spec.output, console)
 
 
-def prepare_run(
-    config: TrainConfig, *, data_uri: str, output_uri: str, resume: bool, console: Console
-) -> RunSpec:
+def prepare_run(config: TrainConfig, *, data_uri: str, output_uri: str, resume: bool, console: Console) -> RunSpec:
     """Every check, then `run.json` in the output folder. Raises InputError, StorageError."""
     import torch
 
@@ -78,7 +77,11 @@ def prepare_run(
 
 def _say_where_from(output: Store, say: Callable[[str], None]) -> None:
     manifest = newest_intact(output.child("checkpoints"), say)
-    say("there is no intact checkpoint: starting from step 0" if manifest is None else f"resuming at step {manifest.step}")
+    say(
+        "there is no intact checkpoint: starting from step 0"
+        if manifest is None
+        else f"resuming at step {manifest.step}"
+    )
 
 
 def _tell_end(output: Store, console: Console) -> int:

@@ -112,7 +112,9 @@ def write_folder(
     (folder / "metadata.jsonl").write_text("\n".join(lines) + "\n")
 
 
-def _grain(pixels_HWC: "np.ndarray[tuple[int, ...], np.dtype[np.float32]]", random: np.random.Generator) -> "np.ndarray[tuple[int, ...], np.dtype[np.uint8]]":
+def _grain(
+    pixels_HWC: "np.ndarray[tuple[int, ...], np.dtype[np.float32]]", random: np.random.Generator
+) -> "np.ndarray[tuple[int, ...], np.dtype[np.uint8]]":
     """A slight weave of canvas."""
     height, width, _ = pixels_HWC.shape
     fine = random.normal(0, 1.6, (height, width, 1)).astype(np.float32)

@@ -28,7 +28,7 @@ def colour_field(image: Image.Image, side: int, random: np.random.Generator, for
     soft = max(2, side // 48)
     for share in shares:
         for ring in range(soft):
-            inset = ring * 1.2
+            inset = min(ring * 1.2, share / 3)
             value = round(255 * (ring + 1) / soft)
             brush.rounded_rectangle(
                 (margin + inset, top + inset, side - margin - inset, top + share - inset), radius=soft, fill=value
@@ -104,7 +104,10 @@ def floating_shapes(image: Image.Image, side: int, random: np.random.Generator, 
         elif kind == 1:
             _disc(brush, x, y, size * 0.5, fore())
         else:
-            corners = [(x + size * 0.7 * math.cos(lean + k * 2.094), y + size * 0.7 * math.sin(lean + k * 2.094)) for k in range(3)]
+            corners = [
+                (x + size * 0.7 * math.cos(lean + k * 2.094), y + size * 0.7 * math.sin(lean + k * 2.094))
+                for k in range(3)
+            ]
             brush.polygon(corners, fill=fore())
 
 
@@ -212,9 +215,17 @@ def _disc(brush: ImageDraw.ImageDraw, x: float, y: float, radius: float, colour:
     brush.ellipse((x - radius, y - radius, x + radius, y + radius), fill=colour)
 
 
-def _bar(brush: ImageDraw.ImageDraw, x: float, y: float, length: float, width: float, angle: float, colour: RGB) -> None:
-    along, across = (math.cos(angle) * length / 2, math.sin(angle) * length / 2), (-math.sin(angle) * width / 2, math.cos(angle) * width / 2)
+def _bar(
+    brush: ImageDraw.ImageDraw, x: float, y: float, length: float, width: float, angle: float, colour: RGB
+) -> None:
+    along, across = (
+        (math.cos(angle) * length / 2, math.sin(angle) * length / 2),
+        (-math.sin(angle) * width / 2, math.cos(angle) * width / 2),
+    )
     brush.polygon(
-        [(x + s * along[0] + t * across[0], y + s * along[1] + t * across[1]) for s, t in ((-1, -1), (1, -1), (1, 1), (-1, 1))],
+        [
+            (x + s * along[0] + t * across[0], y + s * along[1] + t * across[1])
+            for s, t in ((-1, -1), (1, -1), (1, 1), (-1, 1))
+        ],
         fill=colour,
     )

@@ -1,0 +1,205 @@
+"""What rank 0 tells while a run goes on: progress, metrics, grids, warnings. Other ranks' calls do nothing."""
+
+import threading
+import time
+from pathlib import Path
+from tempfile import mkdtemp
+from typing import Any
+
+from momalisa.config import to_dict
+from momalisa.errors import ObjectNotFoundError, StorageError
+from momalisa.training.baseline import Baseline
+from momalisa.training.evaluation import Measurement
+from momalisa.training.grids import labelled_grid
+from momalisa.training.measures import Interval, mean_interval, relative_difference
+from momalisa.training.plots import plot_loss
+from momalisa.training.progress import ProgressUpdate
+from momalisa.training.run import Host, RunSpec
+from momalisa.training.tracking import METRICS_FILE, Tracker, read_metrics
+from momalisa.training.verdict import early_warning
+from momalisa.training.world import World
+
+_UPLOAD_EVERY_S = 30.0
+_RATE_WINDOW = 20
+
+
+class Reporter:
+    """A run's voice."""
+
+    def __init__(self, spec: RunSpec, host: Host, world: World) -> None:
+        self._spec = spec
+        self._host = host
+        self._world = world
+        self._active = world.is_main
+        self._tracker: Tracker | None = None
+        self._recent: list[tuple[int, float]] = []
+        self._stage = "starting"
+        self._step = 0
+        self._loss: float | None = None
+        self._uploaded = time.monotonic()
+        self._uploading: threading.Thread | None = None
+        self.warnings: list[str] = []
+        self.folder = Path(mkdtemp(prefix="momalisa-run-")) if self._active else Path()
+
+    def begin(self, step: int, baseline: Baseline) -> None:
+        """Opens the metrics at a step, those of an earlier attempt before it kept."""
+        if not self._active:
+            return
+        try:
+            self._spec.output.download(METRICS_FILE, self.folder / METRICS_FILE)
+        except ObjectNotFoundError:
+            pass
+        self._step = step
+        self._tracker = Tracker(self.folder, self._spec.config.tracking, to_dict(self._spec.config), self._spec.name)
+        self._tracker.truncate_after(step)
+        if step == 0:
+            self._log_measured(0, baseline.measured, baseline)
+            self.save_grid("grids/step-00000000.png", baseline.by_prompt, "step 0: the base model")
+        self.stage("training", step)
+
+    def stage(self, name: str, step: int) -> None:
+        """What the run is doing now."""
+        self._stage, self._step = name, step
+        self._show()
+
+    def say(self, message: str) -> None:
+        """A line to keep on the screen."""
+        if self._active:
+            self._show(message)
+
+    def log_step(
+        self, step: int, *, loss: float, learning_rate: float, gradient_norm: float, num_images: int, seconds: float
+    ) -> None:
+        """After an optimizer step."""
+        if not self._active:
+            return
+        self._step, self._loss = step, loss
+        self._recent = [*self._recent[-_RATE_WINDOW:], (num_images, seconds)]
+        if step % self._spec.config.tracking.log_every_steps == 0 and self._tracker is not None:
+            self._tracker.log(
+                step,
+                {
+                    "train/loss": loss,
+                    "train/learning_rate": learning_rate,
+                    "train/gradient_norm": gradient_norm,
+                    "train/images_per_s": self.images_per_s or 0.0,
+                },
+            )
+        self._show()
+        if time.monotonic() - self._uploaded > _UPLOAD_EVERY_S:
+            self._upload_in_background()
+
+    def log_validation(
+        self, step: int, measured: Measurement, baseline: Baseline, pictures: dict[str, list[Any]], weight_change: float
+    ) -> None:
+        """After a validation: figures, a grid, and a warning where something is wrong."""
+        if not self._active:
+            return
+        validation, forgetting = self._log_measured(step, measured, baseline, weight_change)
+        self.save_grid(f"grids/step-{step:08d}.png", pictures, f"step {step}")
+        self.say(
+            f"step {step}: validation loss {measured.validation_loss:.4f} ({validation.mean:+.1%} since step 0), "
+            f"forgetting {forgetting.mean:+.1%}, weights moved {weight_change:.2g}"
+        )
+        config = self._spec.config
+        warning = early_warning(
+            step=step,
+            max_steps=config.max_steps,
+            validation=validation,
+            forgetting=forgetting,
+            weight_change=weight_change,
+            learning_rate=config.optimizer.learning_rate,
+        )
+        if warning is not None:
+            self.warnings.append(warning)
+            self.say(warning)
+        self._upload_in_background()
+
+    def save_grid(self, key: str, by_prompt: dict[str, list[Any]], title: str) -> None:
+        """A labelled grid beside the run, and in the trackers."""
+        if not self._active or self._tracker is None:
+            return
+        path = self.folder / key
+        path.parent.mkdir(parents=True, exist_ok=True)
+        labelled_grid(by_prompt, f"{self._spec.name}, {title}").save(path)
+        self._spec.output.upload(path, key)
+        self._tracker.log_image(self._step, "validation_prompts", path)
+
+    @property
+    def images_per_s(self) -> float | None:
+        """Of the last steps; None before the first."""
+        seconds = sum(s for _, s in self._recent)
+        return sum(n for n, _ in self._recent) / seconds if seconds else None
+
+    @property
+    def tracker(self) -> Tracker:
+        """Rank 0's, after `begin`."""
+        assert self._tracker is not None
+        return self._tracker
+
+    def upload(self) -> None:
+        """Metrics, their plot and the trackers' files, to the run's folder. Raises StorageError."""
+        rows = read_metrics(self.folder / METRICS_FILE)
+        plot_loss(rows, self.folder / "loss.png", f"{self._spec.name} ({self._spec.config.recipe})")
+        for path in sorted(self.folder.rglob("*")):
+            key = path.relative_to(self.folder).as_posix()
+            if path.is_file() and not key.startswith(("grids/", "export/")):
+                self._spec.output.upload(path, key)
+
+    def close(self) -> None:
+        """Ends the trackers and waits for what is being uploaded."""
+        if self._uploading is not None:
+            self._uploading.join()
+        if self._tracker is not None:
+            self._tracker.close()
+
+    def _log_measured(
+        self, step: int, measured: Measurement, baseline: Baseline, weight_change: float = 0.0
+    ) -> tuple[Interval, Interval]:
+        own = mean_interval(measured.validation)
+        validation = relative_difference(baseline.measured.validation, measured.validation)
+        forgetting = relative_difference(baseline.measured.forgetting, measured.forgetting)
+        self.tracker.log(
+            step,
+            {
+                "validation/loss": own.mean,
+                "validation/loss_low": own.low,
+                "validation/loss_high": own.high,
+                "validation/change": validation.mean,
+                "validation/forgetting": forgetting.mean,
+                "validation/weight_change": weight_change,
+            },
+        )
+        return validation, forgetting
+
+    def _show(self, message: str | None = None) -> None:
+        if not self._active:
+            return
+        config = self._spec.config
+        rate = self.images_per_s
+        eta = (config.max_steps - self._step) * config.global_batch_size / rate if rate else None
+        self._host.show(
+            ProgressUpdate(
+                stage=self._stage,
+                step=self._step,
+                max_steps=config.max_steps,
+                loss=self._loss,
+                images_per_s=rate,
+                eta_s=eta,
+                num_workers=self._world.size,
+                message=message,
+            )
+        )
+
+    def _upload_in_background(self) -> None:
+        if self._uploading is not None and self._uploading.is_alive():
+            return
+        self._uploaded = time.monotonic()
+        self._uploading = threading.Thread(target=self._try_upload, name="reporter", daemon=True)
+        self._uploading.start()
+
+    def _try_upload(self) -> None:
+        try:
+            self.upload()
+        except StorageError as e:
+            self.say(f"warning: metrics could not be uploaded just now ({e})")
