@@ -5,9 +5,13 @@ python jobs/prepare.py --input URI --output URI [--caption-template T] [--cache 
 
 import argparse
 import sys
+from typing import TYPE_CHECKING
 
 from momalisa.artworks.captions import DEFAULT_TEMPLATE
 from momalisa.errors import ConfigError, InputError, MomalisaError
+
+if TYPE_CHECKING:
+    from momalisa.artworks.cache_writer import CacheProgress
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -43,8 +47,18 @@ def _run(flags: argparse.Namespace) -> None:
             flags.cache,
             resolution=flags.resolution,
             aspect_buckets=flags.aspect_buckets,
-            with_text=not flags.no_text,
+            text=not flags.no_text,
+            progress=_say_progress,
         )
+
+
+def _say_progress(done: "CacheProgress") -> None:
+    eta = "" if done.eta_s is None else f", ETA {done.eta_s:.0f} s"
+    print(
+        f"\rcaching: {done.num_done}/{done.num_rows}{eta}   ",
+        end="\n" if done.num_done == done.num_rows else "",
+        file=sys.stderr,
+    )
 
 
 def _parse(arguments: list[str] | None) -> argparse.Namespace:

@@ -1,134 +1,174 @@
-"""Caches of what frozen parts of a model make of a dataset: VAE moments, text embeddings.
+"""Caches of VAE moments and text embeddings: finding the one that fits a training run.
 
-A cache is a sidecar: it stands below the dataset, several can stand side by side, and the dataset does
-not know of them. Each is of one VAE, one resolution and one crop.
+A cache spares every step the VAE's encoder and, where it stays frozen, the text encoder. It stands below
+its dataset, and several can stand side by side. `cache_writer` makes them.
 """
 
-from collections.abc import Iterator
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import pydantic
+from pydantic import ValidationError
 
-from momalisa.artworks.dataset import StoredDataset
-from momalisa.artworks.manifest import MANIFEST_NAME, CacheManifest
-from momalisa.errors import DatasetError, ObjectNotFoundError
-from momalisa.storage import Store
+from momalisa.artworks.dataset import RowGroup, StoredDataset, list_row_groups
+from momalisa.artworks.manifest import MANIFEST_NAME, CacheManifest, Split
+from momalisa.errors import DatasetError, IntegrityError, ObjectNotFoundError
+from momalisa.storage import Store, sha256_bytes
 from momalisa.training.config import DataConfig
 
-CACHES = "caches"
-EMPTY_TEXT = "empty_text.bin"
+CACHES_FOLDER = "caches"
+EMPTY_TEXT_NAME = "empty_text.bin"
+_DEFAULT_MAX_ASPECT_RATIO = 2.0
+
+Array = np.ndarray[Any, Any]
 
 
+@dataclass(frozen=True, slots=True)
 class DatasetCache:
-    """One cache, complete."""
+    """A cache that fits the dataset and the model."""
 
-    def __init__(self, store: Store, name: str, manifest: CacheManifest, *, use_text: bool) -> None:
-        self.store = store
-        self.name = name
-        self.manifest = manifest
-        self.paths = {shard.path: shard.path for shard in manifest.shards}
-        self._dtype = np.dtype(manifest.dtype).newbyteorder("<")
-        self._empty = store.read_bytes(EMPTY_TEXT) if use_text and manifest.text_shape else None
+    name: str
+    store: Store
+    manifest: CacheManifest
+    with_text: bool
+    """Whether its text embeddings are to be used."""
+
+    def row_groups(self, split: Split, max_rows: int | None = None) -> tuple[RowGroup, ...]:
+        """As the dataset's, in the cache's own shards."""
+        return list_row_groups(tuple(s for s in self.manifest.shards if s.split == split), max_rows)
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """The columns to read."""
-        base = ("file_name", "text", "latent_mean", "latent_std", "latent_height", "latent_width")
-        return (*base, "text_embedding") if self._empty is not None else base
+        """What training reads of it."""
+        text = ("text_embedding",) if self.with_text else ()
+        return ("hash", "file_name", "text", "latent_mean", "latent_std", "latent_height", "latent_width", *text)
 
-    def moments(self, table: Any, row: int) -> tuple[Any, Any]:
-        """Mean and standard deviation of a row's latents, each (C, h, w) float32, unscaled."""
-        height, width = table["latent_height"][row].as_py(), table["latent_width"][row].as_py()
-        shape = (self.manifest.latent_channels, height, width)
-        return self._array(table["latent_mean"][row], shape), self._array(table["latent_std"][row], shape)
-
-    def text_embedding(self, table: Any, row: int, dropped: bool) -> Any:
-        """A row's embedding (tokens, width) float32, the empty caption's if dropped; None where there are none."""
-        if self._empty is None:
-            return None
+    def empty_text(self) -> Array:
+        """The empty caption's embedding, (tokens, width). Raises IntegrityError where it is damaged."""
         assert self.manifest.text_shape is not None
-        if dropped:
-            return np.frombuffer(self._empty, dtype=self._dtype).reshape(self.manifest.text_shape).astype(np.float32)
-        return self._array(table["text_embedding"][row], self.manifest.text_shape)
-
-    def _array(self, scalar: Any, shape: tuple[int, ...]) -> Any:
-        return np.frombuffer(scalar.as_buffer(), dtype=self._dtype).reshape(shape).astype(np.float32)
+        data = self.store.read_bytes(EMPTY_TEXT_NAME)
+        if sha256_bytes(data) != self.manifest.empty_text_sha256:
+            raise IntegrityError(f"{self.store.uri_of(EMPTY_TEXT_NAME)} is damaged: write the cache again")
+        return np.frombuffer(data, dtype=self.manifest.dtype).reshape(self.manifest.text_shape)
 
 
-def cache_name(manifest: CacheManifest) -> str:
-    """`{vae}-{resolution}-{crop}`, and the text encoder where its embeddings are in it."""
-    crop = f"{manifest.crop}-buckets" if manifest.aspect_buckets else manifest.crop
-    text = f"-text-{manifest.text_encoder_sha256[:8]}" if manifest.text_encoder_sha256 else ""
-    return f"vae-{manifest.vae_sha256[:8]}-{manifest.resolution}-{crop}{text}"
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    """What a cache must be."""
+
+    name: str
+    dataset: StoredDataset
+    fingerprints: Mapping[str, str]
+    data_config: DataConfig
+    with_text: bool
 
 
 def find_cache(
-    dataset: StoredDataset, *, fingerprints: dict[str, str], data_config: DataConfig, with_text: bool
+    dataset: StoredDataset, *, fingerprints: Mapping[str, str], data_config: DataConfig, with_text: bool
 ) -> DatasetCache | None:
-    """The cache that fits the model and the data, with text embeddings if there are and they are wanted."""
+    """The dataset's cache for a model (by its parts' fingerprints) and config, or None.
+
+    None as well where the config wants none, or crops or flips at random.
+    """
     if data_config.cache == "off" or data_config.crop == "random" or data_config.random_flip:
         return None
-    fitting = [
-        (name, manifest)
-        for name, manifest in _caches(dataset)
-        if not _differences(dataset, manifest, fingerprints, data_config, with_text)
-    ]
-    if not fitting:
+    wanted = _wanted(dataset, fingerprints, data_config, with_text)
+    manifest = read_cache_manifest(_store_of(dataset, wanted.name))
+    if manifest is None or _differences(manifest, wanted):
         return None
-    name, manifest = max(fitting, key=lambda found: (found[1].text_shape is not None) == with_text)
-    return DatasetCache(dataset.store.child(f"{CACHES}/{name}"), name, manifest, use_text=with_text)
+    return DatasetCache(wanted.name, _store_of(dataset, wanted.name), manifest, with_text)
 
 
 def require_cache(
-    dataset: StoredDataset, *, fingerprints: dict[str, str], data_config: DataConfig, with_text: bool, model_uri: str
+    dataset: StoredDataset,
+    *,
+    fingerprints: Mapping[str, str],
+    data_config: DataConfig,
+    with_text: bool,
+    model_uri: str,
 ) -> DatasetCache:
-    """As `find_cache`; raises DatasetError saying how those there differ, and how to make the right one."""
+    """As `find_cache`, but raises DatasetError, saying what is wrong with the caches there are and how to make one."""
     cache = find_cache(dataset, fingerprints=fingerprints, data_config=data_config, with_text=with_text)
     if cache is not None:
         return cache
-    reasons = [
-        f"{name} is of {' and '.join(_differences(dataset, manifest, fingerprints, data_config, with_text))}"
-        for name, manifest in _caches(dataset)
-    ]
-    buckets = " --aspect-buckets" if data_config.aspect_buckets else ""
-    text = "" if with_text else " --no-text"
+    wanted = _wanted(dataset, fingerprints, data_config, with_text)
+    reasons = []
+    for name in _names(dataset):
+        manifest = read_cache_manifest(_store_of(dataset, name))
+        differences = ["it is not complete"] if manifest is None else _differences(manifest, wanted)
+        reasons.append(f"{CACHES_FOLDER}/{name}: {'; '.join(differences)}")
+    found = f"those there are do not fit ({' | '.join(reasons)})" if reasons else "there is none"
+    command = (
+        f"python jobs/prepare.py --output {dataset.uri} --cache {model_uri} --resolution {data_config.resolution}"
+        f"{' --aspect-buckets' if data_config.aspect_buckets else ''}"
+    )
     raise DatasetError(
-        f"no cache of {dataset.store.uri} fits this model and data ({'; '.join(reasons) or 'there is none'}): make it "
-        f"with python jobs/prepare.py --output {dataset.store.uri} --cache {model_uri} "
-        f"--resolution {data_config.resolution}{buckets}{text}, or --set data.cache=off"
+        f"no cache of {dataset.uri} for {model_uri}: {found}; make it with {command}, or set data.cache=off"
     )
 
 
-def _caches(dataset: StoredDataset) -> Iterator[tuple[str, CacheManifest]]:
-    for entry in dataset.store.list(CACHES):
-        parts = entry.key.split("/")
-        if len(parts) != 3 or parts[2] != MANIFEST_NAME:
-            continue
-        try:
-            yield parts[1], CacheManifest.model_validate_json(dataset.store.read_bytes(entry.key))
-        except (pydantic.ValidationError, ObjectNotFoundError):
-            continue  # of another version of momalisa, or just deleted: none of ours
+def read_cache_manifest(store: Store) -> CacheManifest | None:
+    """None where the cache is missing, was not finished, or is of another schema version."""
+    try:
+        return CacheManifest.model_validate_json(store.read_bytes(MANIFEST_NAME))
+    except (ObjectNotFoundError, ValidationError):
+        return None
 
 
-def _differences(
-    dataset: StoredDataset,
-    manifest: CacheManifest,
-    fingerprints: dict[str, str],
-    data_config: DataConfig,
-    with_text: bool,
-) -> list[str]:
-    differences = []
-    if manifest.dataset_fingerprint != dataset.manifest.fingerprint:
-        differences.append("another state of the dataset")
-    if manifest.vae_sha256 != fingerprints["vae"]:
-        differences.append("another VAE")
-    if with_text and manifest.text_encoder_sha256 not in (None, fingerprints["text_encoder"]):
-        differences.append("another text encoder")
-    if manifest.resolution != data_config.resolution:
-        differences.append(f"resolution {manifest.resolution}")
-    if manifest.aspect_buckets != data_config.aspect_buckets:
-        differences.append("aspect buckets" if manifest.aspect_buckets else "square crops")
-    elif manifest.aspect_buckets and manifest.max_aspect_ratio != data_config.max_aspect_ratio:
-        differences.append(f"max_aspect_ratio {manifest.max_aspect_ratio}")
-    return differences
+def cache_name(vae_sha256: str, resolution: int, *, aspect_buckets: bool, max_aspect_ratio: float) -> str:
+    """The folder's name below `caches/`."""
+    crop = "center"
+    if aspect_buckets:
+        crop = "center-buckets"
+        if max_aspect_ratio != _DEFAULT_MAX_ASPECT_RATIO:
+            crop += f"-{max_aspect_ratio:g}"
+    return f"vae-{vae_sha256[:8]}-{resolution}-{crop}"
+
+
+def _wanted(
+    dataset: StoredDataset, fingerprints: Mapping[str, str], data_config: DataConfig, with_text: bool
+) -> _Wanted:
+    name = cache_name(
+        fingerprints["vae"],
+        data_config.resolution,
+        aspect_buckets=data_config.aspect_buckets,
+        max_aspect_ratio=data_config.max_aspect_ratio,
+    )
+    return _Wanted(name, dataset, fingerprints, data_config, with_text)
+
+
+def _differences(manifest: CacheManifest, wanted: _Wanted) -> list[str]:
+    """In which ways a cache does not fit, in words."""
+    config = wanted.data_config
+    found: list[str] = []
+    if manifest.dataset_fingerprint != wanted.dataset.manifest.fingerprint:
+        found.append("it was made of other pictures than the dataset now has")
+    if manifest.vae_sha256 != wanted.fingerprints["vae"]:
+        found.append(f"it was made by another VAE ({manifest.model}, {manifest.vae_sha256[:8]})")
+    if manifest.resolution != config.resolution:
+        found.append(f"its resolution is {manifest.resolution}, not {config.resolution}")
+    if manifest.aspect_buckets != config.aspect_buckets:
+        found.append("it has aspect buckets" if manifest.aspect_buckets else "it has no aspect buckets")
+    elif manifest.aspect_buckets and manifest.max_aspect_ratio != config.max_aspect_ratio:
+        found.append(f"its largest aspect ratio is {manifest.max_aspect_ratio}, not {config.max_aspect_ratio}")
+    if wanted.with_text and manifest.text_encoder_sha256 is None:
+        found.append("it has no text embeddings")
+    elif wanted.with_text and manifest.text_encoder_sha256 != wanted.fingerprints["text_encoder"]:
+        found.append(f"its text embeddings are of another text encoder ({manifest.model})")
+    if not found and not _mirrors(manifest, wanted.dataset):
+        found.append("its shards are not the dataset's")
+    return found
+
+
+def _mirrors(manifest: CacheManifest, dataset: StoredDataset) -> bool:
+    ours = [(s.path, s.split, s.row_groups) for s in manifest.shards]
+    return ours == [(s.path, s.split, s.row_groups) for s in dataset.manifest.shards]
+
+
+def _names(dataset: StoredDataset) -> list[str]:
+    return sorted({entry.key.split("/")[1] for entry in dataset.store.list(CACHES_FOLDER)})
+
+
+def _store_of(dataset: StoredDataset, name: str) -> Store:
+    return dataset.store.child(f"{CACHES_FOLDER}/{name}")

@@ -95,10 +95,10 @@ class DatasetManifest(_Record):
 class CacheManifest(_Record):
     """`manifest.json` of a cache of VAE moments and, perhaps, text embeddings.
 
-    Each row of a cache's Parquet files holds `hash`, `file_name` and `text` as in the dataset,
+    Each row of a cache's Parquet files holds `hash`, `file_name` and `text` (as in the dataset),
     `latent_mean` and `latent_std` (raw little-endian `dtype` bytes, C × H × W), `latent_height`,
     `latent_width`, and with text embeddings `text_embedding` (raw `dtype` bytes, `text_shape`).
-    `empty_text.bin` beside the manifest is the empty caption's embedding.
+    The empty caption's embedding stands beside them, in `empty_text.bin`.
     """
 
     schema_version: Literal[1] = SCHEMA_VERSION
@@ -110,11 +110,13 @@ class CacheManifest(_Record):
     resolution: int
     crop: Literal["center"]
     aspect_buckets: bool
-    max_aspect_ratio: float
+    max_aspect_ratio: float | None = None
+    """Of the buckets; None where there are none."""
     latent_channels: int
     scaling_factor: float
     text_shape: tuple[int, int] | None
     """Tokens × width."""
+    empty_text_sha256: str | None = None
     dtype: Literal["float16", "float32"]
     shards: tuple[ShardInfo, ...]
     momalisa_version: str

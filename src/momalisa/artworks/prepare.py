@@ -23,9 +23,9 @@ from momalisa.artworks.plan import Plan, PlannedShard, plan_dataset
 from momalisa.artworks.shards import BASE_COLUMNS, ShardWriter, shard_schema
 from momalisa.artworks.sources import Listing, Reference, list_input, read_reference
 from momalisa.errors import DatasetError, ObjectNotFoundError
-from momalisa.provenance import git_commit
 from momalisa.storage import Store, open_store, sha256_file
 from momalisa.terminal import counted
+from momalisa.training.summary import git_commit
 
 _INSPECT_BATCH = 16
 _SHEET_CELLS = 48

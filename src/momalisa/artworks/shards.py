@@ -45,7 +45,15 @@ class ShardWriter:
 
     def __init__(self, path: Path, schema: pa.Schema) -> None:
         self._schema = schema
-        self._writer = pq.ParquetWriter(path, schema, compression="zstd", store_schema=True, write_statistics=True)
+        # Page checksums: changed bytes are noticed. Statistics of pictures would be pictures, in every footer.
+        self._writer = pq.ParquetWriter(
+            path,
+            schema,
+            compression="zstd",
+            use_dictionary=False,
+            write_page_checksum=True,
+            write_statistics=[name for name in schema.names if name != "image"],
+        )
         self._rows: list[dict[str, Any]] = []
         self.row_groups: list[int] = []
 

@@ -42,7 +42,8 @@ class Diffusion:
         alphas = self.alphas_cumprod[timesteps_B]
         snr = alphas / (1 - alphas).clamp_min(1e-8)
         capped = snr.clamp_max(gamma)
-        return capped / snr.clamp_min(1e-8) if kind == "epsilon" else capped / (snr + 1)
+        weights: Tensor = capped / (snr.clamp_min(1e-8) if kind == "epsilon" else snr + 1)
+        return weights
 
     def _coefficients(self, timesteps_B: Tensor) -> tuple[Tensor, Tensor]:
         alphas = self.alphas_cumprod[timesteps_B].reshape(-1, 1, 1, 1)

@@ -44,7 +44,7 @@ def train_vae(
             group["lr"] = LEARNING_RATE * _rate(step, num_steps)
         loss = vae_loss(vae, _batch(pictures, seed, step), torch.Generator().manual_seed(seed + step))
         optimizer.zero_grad()
-        loss.backward()
+        torch.autograd.backward(loss)
         torch.nn.utils.clip_grad_norm_(vae.parameters(), 1.0)
         optimizer.step()
         step += 1
@@ -76,7 +76,8 @@ def vae_loss(vae: AutoencoderKL, pixels_BCHW: Tensor, generator: torch.Generator
             (functional.avg_pool2d(decoded, 4), functional.avg_pool2d(pixels_BCHW, 4)),
         )
     )
-    return pixel + EDGE_WEIGHT * edges + KL_WEIGHT * posterior.kl().mean()
+    loss: Tensor = pixel + EDGE_WEIGHT * edges + KL_WEIGHT * posterior.kl().mean()
+    return loss
 
 
 def measure_scaling_factor(vae: AutoencoderKL, seed: int, num_drawings: int = 128) -> float:

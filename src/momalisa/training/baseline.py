@@ -55,7 +55,7 @@ def establish(evaluator: Evaluator, learner: Learner, dataset: StoredDataset, wo
 def _write(output: Store, measured: Measurement, by_prompt: dict[str, list[Any]], drawn: Any) -> None:
     arrays = {f"prompt/{i}": np.stack(pictures) for i, pictures in enumerate(by_prompt.values())}
     buffer = io.BytesIO()
-    np.savez_compressed(buffer, style=drawn, **arrays)
+    np.savez_compressed(buffer, allow_pickle=False, style=drawn, **arrays)
     output.write_bytes(_PICTURES_KEY, buffer.getvalue())
     # Last, so that its presence vouches for the pictures.
     content = {**asdict(measured), "prompts": list(by_prompt)}

@@ -139,19 +139,9 @@ def load_into(engine: TrainingEngine, manifest: CheckpointManifest, folder: Path
         engine.set_loss_scale(manifest.loss_scale)
 
 
-def read_weights(folder: Path, kind: str) -> dict[str, Tensor]:
-    """A kind's whole tensors by parameter name, from fetched files."""
-    weights: dict[str, Tensor] = {}
-    for path in sorted(folder.glob("*.safetensors")):
-        with safe_open(path, framework="pt") as file:
-            keys = [key for key in file.keys() if key.startswith(f"{kind}/")]  # noqa: SIM118
-            weights |= {key.removeprefix(f"{kind}/"): file.get_tensor(key) for key in keys}
-    return weights
-
-
 def _ordered(files: list[Path], kind: str, names: list[str]) -> Iterator[tuple[str, Tensor]]:
     """Tensors in the parameters' own order, on every rank the same, read one at a time."""
-    opened = [safe_open(path, framework="pt") for path in files]
+    opened: list[Any] = [safe_open(path, framework="pt") for path in files]
     where = {key: file for file in opened for key in file.keys()}  # noqa: SIM118
     for name in names:
         key = f"{kind}/{name}"

@@ -4,7 +4,6 @@ from typing import Any
 
 import torch
 from peft import LoraConfig as PeftLoraConfig
-from peft.tuners.lora import LoraLayer
 from torch import Tensor, nn
 
 from momalisa.diffusion.loading import Components
@@ -57,16 +56,6 @@ def build_denoiser(components: Components, config: TrainConfig) -> Denoiser:
         denoiser.unet.to(memory_format=torch.channels_last)
     denoiser.train()
     return denoiser
-
-
-def lora_change(denoiser: nn.Module) -> float:
-    """‖ΔW‖ / ‖W‖ over the adapted layers, with ΔW = B · A · alpha / rank."""
-    moved = size = 0.0
-    for layer in denoiser.modules():
-        if isinstance(layer, LoraLayer):
-            moved += float(layer.get_delta_weight("default").float().square().sum())
-            size += float(layer.get_base_layer().weight.float().square().sum())
-    return float((moved / max(size, 1e-30)) ** 0.5)
 
 
 def _add_lora(denoiser: Denoiser, config: ModelConfig) -> None:

@@ -1,7 +1,7 @@
 """What a run measures and draws with its weights as they are: always the same samples, noise and seeds."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -100,10 +100,11 @@ class Evaluator:
         batches = load_validation(
             self._dataset,
             config.data,
-            replace(learner.loader_settings(self._world), seed=self._settings.seed),
             num_samples=self._settings.num_samples,
             timesteps_per_sample=self._settings.timesteps_per_sample,
+            seed=self._settings.seed,
             cache=self._cache,
+            **learner.loader_arguments(self._world),
         )
         losses: dict[int, list[float]] = {}
         for batch in batches:

@@ -1,103 +1,110 @@
-"""The trained model as others load it: a diffusers folder, or LoRA weights."""
+"""A trained model as anyone can load it: a plain diffusers folder, or LoRA weights with rank and alpha."""
 
+import copy
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import diffusers
 import torch
 from diffusers import StableDiffusionPipeline
-from peft.utils import get_peft_model_state_dict
+from peft import get_peft_model_state_dict
+from torch import Tensor, nn
 
 from momalisa.diffusion.loading import Components
-from momalisa.storage import Store
+from momalisa.errors import ModelError
 
-EXPORT = "export"
+LORA_FILE = "pytorch_lora_weights.safetensors"
+
+_ADAPTER = "default"
+_LORA_KEYS = ("r", "lora_alpha", "target_modules", "rank_pattern", "alpha_pattern", "use_rslora", "use_dora", "bias")
+"""What of peft's config decides the loaded weights: not the paths and the runtime settings beside it."""
 
 
-def export_pipeline(folder: Path, components: Components) -> None:
-    """A plain diffusers folder, safetensors, for `StableDiffusionPipeline.from_pretrained`.
+def export_pipeline(
+    path: Path,
+    components: Components,
+    *,
+    dtype: torch.dtype,
+    unet_state: Mapping[str, Tensor] | None = None,
+    text_encoder_state: Mapping[str, Tensor] | None = None,
+) -> None:
+    """Writes `StableDiffusionPipeline.from_pretrained`'s folder, safetensors, all weights of one dtype.
 
-    All parts in fp32: of half-precision files diffusers would make fp32 parts and transformers half ones.
+    The states, by the parts' own parameter names, stand in for the weights in `components`, which stay
+    as they are. A safety checker of the base model is not part of the export.
     """
-    from diffusers import DDIMScheduler
-
     pipeline = StableDiffusionPipeline(
-        vae=components.vae,
-        text_encoder=components.text_encoder,
+        vae=_copy_as(components.vae, None, dtype),
+        text_encoder=_copy_as(components.text_encoder, text_encoder_state, dtype),
         tokenizer=components.tokenizer,
-        unet=components.unet,
-        scheduler=DDIMScheduler.from_pretrained(components.path, subfolder="scheduler"),
+        unet=_copy_as(components.unet, unet_state, dtype),
+        scheduler=_scheduler(components),
         safety_checker=None,
         feature_extractor=None,
         requires_safety_checker=False,
     )
-    pipeline.to(dtype=torch.float32)
-    pipeline.save_pretrained(folder, safe_serialization=True)
+    pipeline.save_pretrained(path, safe_serialization=True)
+    _forget_where_it_was_loaded(path)
 
 
-def export_lora(folder: Path, components: Components) -> None:
-    """LoRA weights with rank and alpha, for `load_lora_weights` on the base model."""
-    from diffusers.training_utils import _collate_lora_metadata
+def export_lora(
+    path: Path, *, unet: nn.Module, text_encoder: nn.Module | None = None, dtype: torch.dtype = torch.float32
+) -> None:
+    """Writes the modules' adapters for `load_lora_weights`, with rank and alpha in the file's metadata.
 
-    modules: dict[str, Any] = {"unet": components.unet}
-    states: dict[str, Any] = {"unet_lora_layers": get_peft_model_state_dict(components.unet)}
-    if getattr(components.text_encoder, "peft_config", None):
-        modules["text_encoder"] = components.text_encoder
-        states["text_encoder_lora_layers"] = get_peft_model_state_dict(components.text_encoder)
+    Without that metadata a loader would take alpha to be the rank, and draw with another strength.
+    """
     StableDiffusionPipeline.save_lora_weights(
-        folder, **states, safe_serialization=True, **_collate_lora_metadata(modules)
+        path,
+        unet_lora_layers=_lora_state(unet, dtype),
+        unet_lora_adapter_metadata=_lora_metadata(unet),
+        text_encoder_lora_layers=None if text_encoder is None else _lora_state(text_encoder, dtype),
+        text_encoder_lora_adapter_metadata=None if text_encoder is None else _lora_metadata(text_encoder),
+        weight_name=LORA_FILE,
+        safe_serialization=True,
     )
 
 
-def write_model_card(folder: Path, facts: Mapping[str, Any], *, is_lora: bool) -> None:
-    """README.md of the export: data, recipe, verdict, samples, and how to load it."""
-    load = (
-        f'pipeline = StableDiffusionPipeline.from_pretrained("{facts["base"]}")\npipeline.load_lora_weights("export")'
-        if is_lora
-        else 'pipeline = StableDiffusionPipeline.from_pretrained("export")'
-    )
-    prompt = facts["prompt"].replace('"', "'")
-    lines = [
-        "---",
-        "library_name: diffusers",
-        "pipeline_tag: text-to-image",
-        f"tags: [stable-diffusion, text-to-image, momalisa{', lora' if is_lora else ''}]",
-        "---",
-        "",
-        f"# {facts['name']}",
-        "",
-        f"{'LoRA adapters for' if is_lora else 'A fine-tune of'} `{facts['base']}`, made by momalisa with the recipe "
-        f"`{facts['recipe']}` in {facts['step']} steps of {facts['global_batch_size']} pictures.",
-        "",
-        f"**Verdict.** {facts['sentence']}",
-        "",
-        "![samples](samples.png)",
-        "",
-        "## Data",
-        "",
-        f"{facts['num_rows']} captioned pictures, dataset `{facts['dataset_fingerprint'][:16]}`. "
-        "The pictures' own rights hold for what is made from them.",
-        "",
-        "## Use",
-        "",
-        "```python",
-        "from diffusers import StableDiffusionPipeline",
-        "",
-        load,
-        f'pipeline("{prompt}").images[0].save("picture.png")',
-        "```",
-        "",
-        "## Made with",
-        "",
-        *(f"- {name} {version}" for name, version in facts["versions"].items()),
-        "",
-    ]
-    (folder / "README.md").write_text("\n".join(lines))
+def _copy_as(module: Any, state: Mapping[str, Tensor] | None, dtype: torch.dtype) -> Any:
+    """A copy on the CPU in a dtype; the module keeps its own weights."""
+    fresh = copy.deepcopy(module)
+    unknown = state.keys() - fresh.state_dict().keys() if state is not None else set()
+    if unknown:
+        raise ModelError(f"weights of another model: {type(module).__name__} has no parameter {min(unknown)}")
+    if state is not None:
+        fresh.load_state_dict(state, strict=False)
+    # torch's own `to`: diffusers' warns that the list of modules to be kept in fp32 is empty.
+    nn.Module.to(fresh, device="cpu", dtype=dtype)
+    # safetensors refuses channels-last tensors.
+    return nn.Module.to(fresh, memory_format=torch.contiguous_format)
 
 
-def upload_folder(folder: Path, store: Store) -> None:
-    """Puts a folder's files into a store, `model_index.json` (or whatever is last by name) not first."""
-    files = {path.relative_to(folder).as_posix(): path for path in sorted(folder.rglob("*")) if path.is_file()}
-    marker = "model_index.json" if "model_index.json" in files else "README.md"
-    last = files.pop(marker)
-    store.commit(files, marker, last.read_bytes())
+def _forget_where_it_was_loaded(path: Path) -> None:
+    """diffusers writes the folder that a part came from into its config: of no use elsewhere."""
+    for config_path in (path / "model_index.json", *path.glob("*/config.json")):
+        config = json.loads(config_path.read_text(encoding="utf-8"))
+        if config.pop("_name_or_path", None) is not None:
+            config_path.write_text(json.dumps(config, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+
+
+def _scheduler(components: Components) -> Any:
+    """The base model's own scheduler, by the class that its config names."""
+    name = components.scheduler_config.get("_class_name", "DDPMScheduler")
+    scheduler_class: Any = getattr(diffusers, name, None)
+    if not (isinstance(scheduler_class, type) and issubclass(scheduler_class, diffusers.SchedulerMixin)):
+        raise ModelError(f"{components.uri}: its scheduler {name!r} is not one of diffusers'")
+    make: Any = scheduler_class.from_config  # type: ignore[attr-defined]
+    return make(components.scheduler_config)
+
+
+def _lora_state(module: nn.Module, dtype: torch.dtype) -> dict[str, Tensor]:
+    state = get_peft_model_state_dict(module, adapter_name=_ADAPTER)
+    return {name: tensor.detach().to(device="cpu", dtype=dtype).contiguous() for name, tensor in state.items()}
+
+
+def _lora_metadata(module: Any) -> dict[str, Any]:
+    config = module.peft_config[_ADAPTER].to_dict()
+    kept = {key: config[key] for key in _LORA_KEYS if key in config}
+    return {key: sorted(value) if isinstance(value, (set, list)) else value for key, value in kept.items()}

@@ -1,125 +1,126 @@
 """The end of a run: what it came to, and the model for others."""
 
 import time
-from dataclasses import asdict
 from typing import Any, Literal
 
+import torch
+
 from momalisa.artworks.dataset import StoredDataset
-from momalisa.provenance import git_commit, versions
+from momalisa.config import to_dict
+from momalisa.storage import Store
 from momalisa.training.baseline import Baseline
+from momalisa.training.estimates import estimate_loss, paired_difference
 from momalisa.training.evaluation import Measurement
-from momalisa.training.export import EXPORT, export_lora, export_pipeline, upload_folder, write_model_card
+from momalisa.training.export import export_lora, export_pipeline
 from momalisa.training.grids import before_after
 from momalisa.training.learner import Learner
-from momalisa.training.loop import Tools
-from momalisa.training.measures import StyleScore, picture_features, relative_difference, style_score
-from momalisa.training.run import RunSpec
+from momalisa.training.loop import Progress, Tools
+from momalisa.training.model_card import ModelCard, write_model_card
+from momalisa.training.run import RUN_FILE, RunRecord, RunSpec
+from momalisa.training.style_score import style_features, style_score
 from momalisa.training.summary import SUMMARY_FILE, RunSummary
-from momalisa.training.verdict import Verdict, judge
+from momalisa.training.verdict import Evidence, Verdict, judge
 
 BEFORE_AFTER = "before_after.png"
-LOSS_PLOT = "loss.png"
+EXPORT = "export"
+PATHS = {"verdict": SUMMARY_FILE, "loss curve": "loss.png", "before and after": BEFORE_AFTER, "exported model": EXPORT}
+
+Ending = Literal["completed", "patience", "stopped"]
 
 
 def finish(
-    spec: RunSpec,
-    tools: Tools,
-    dataset: StoredDataset,
-    ended: Literal["completed", "patience", "stopped"],
-    step: int,
-    began: float,
+    spec: RunSpec, tools: Tools, dataset: StoredDataset, ended: Ending, progress: Progress, began: float
 ) -> None:
     """Measures, judges, exports and writes `summary.json`, last. Collective. A stopped run only says where it is."""
     learner, reporter = tools.learner, tools.reporter
-    about: dict[str, Any] = {
-        "name": spec.name,
-        "ended": ended,
-        "step": step,
-        "dataset_fingerprint": tools.identity["dataset_fingerprint"],
-        "model_fingerprints": tools.identity["model_fingerprints"],
-        "versions": versions(),
-        "git_commit": git_commit(),
-        "warnings": tuple(reporter.warnings),
-        "images_per_s": reporter.images_per_s,
-    }
     if ended == "stopped":
         if tools.world.is_main:
-            _write(spec, RunSummary(**about, seconds=time.monotonic() - began))
             reporter.upload()
+            _write(spec.output, _summary(spec, tools, ended, progress.step, began, None))
         return
-    reporter.stage("judging", step)
-    # The weights as they are now: `evaluated` gathers them into the plain copy on every rank.
-    denoiser = learner.evaluated(learner.averaged_kind)
-    measured = tools.evaluator.measure(denoiser)
+    reporter.stage("judging", progress.step)
+    # Gathers the weights as they are now into the plain copy, on every rank.
+    measured = tools.evaluator.measure(learner.evaluated(learner.averaged_kind))
     pictures = tools.evaluator.draw_validation_prompts()
     drawn = tools.evaluator.draw_in_style(tools.baseline.style_captions)
     if not tools.world.is_main:
         return
-    weight_change = learner.weight_change()
-    reporter.log_validation(step, measured, tools.baseline, pictures, weight_change)
-    verdict, figures = _judge(learner, tools.baseline, measured, drawn, weight_change)
-    sheet = before_after(tools.baseline.by_prompt, pictures, f"{spec.name}: before and after {step} steps")
+    reporter.log_validation(progress.step, measured, pictures, learner.weight_change())
+    verdict = judge(_evidence(learner, tools.baseline, measured, drawn, progress))
+    sheet = before_after(tools.baseline.by_prompt, pictures, f"{spec.name}: before and after {progress.step} steps")
     sheet.save(reporter.folder / BEFORE_AFTER)
-    reporter.stage("exporting", step)
-    _export(spec, tools, dataset, verdict, step)
-    reporter.tracker.log(step, {"final/style_score": figures["style"]["score"]})
+    reporter.stage("exporting", progress.step)
+    summary = _summary(spec, tools, ended, progress.step, began, verdict)
+    _export(spec, tools, dataset, summary)
+    reporter.tracker.log_summary({"outcome": verdict.outcome, "validation_loss": measured.validation_loss})
     reporter.upload()
-    paths = {
-        "verdict": SUMMARY_FILE,
-        "loss curve": LOSS_PLOT,
-        "before and after": BEFORE_AFTER,
-        "exported model": EXPORT,
-    }
-    _write(spec, RunSummary(**about, **asdict(verdict), figures=figures, paths=paths, seconds=time.monotonic() - began))
+    _write(spec.output, summary)
 
 
-def _judge(
-    learner: Learner, baseline: Baseline, measured: Measurement, drawn: Any, weight_change: float
-) -> tuple[Verdict, dict[str, Any]]:
-    style: StyleScore = style_score(
-        *(picture_features(learner.components.vae, x) for x in (baseline.style_real, baseline.style_drawn, drawn))
+def _evidence(learner: Learner, baseline: Baseline, measured: Measurement, drawn: Any, progress: Progress) -> Evidence:
+    real, before, after = (
+        style_features(learner.components.vae, pictures)
+        for pictures in (baseline.style_real, baseline.style_drawn, drawn)
     )
-    validation = relative_difference(baseline.measured.validation, measured.validation)
-    forgetting = relative_difference(baseline.measured.forgetting, measured.forgetting)
-    rate = learner.config.optimizer.learning_rate
-    verdict = judge(
-        validation=validation, forgetting=forgetting, weight_change=weight_change, style=style, learning_rate=rate
+    return Evidence(
+        validation_before=estimate_loss(baseline.measured.validation),
+        validation_after=estimate_loss(measured.validation),
+        validation=paired_difference(baseline.measured.validation, measured.validation),
+        forgetting=paired_difference(baseline.measured.forgetting, measured.forgetting),
+        weight_change=learner.weight_change(),
+        learning_rate=learner.config.optimizer.learning_rate,
+        steps=progress.step,
+        style=style_score(real, before, after),
+        best_validation_loss=progress.best_loss,
+        best_step=progress.best_step,
     )
-    return verdict, {
-        "validation_loss_before": baseline.measured.validation_loss,
-        "validation_loss_after": measured.validation_loss,
-        "validation_change": asdict(validation),
-        "forgetting": asdict(forgetting),
-        "weight_change": weight_change,
-        "style": asdict(style),
-    }
 
 
-def _export(spec: RunSpec, tools: Tools, dataset: StoredDataset, verdict: Verdict, step: int) -> None:
+def _summary(
+    spec: RunSpec, tools: Tools, ended: Ending, step: int, began: float, verdict: Verdict | None
+) -> RunSummary:
+    record = RunRecord.model_validate_json(spec.output.read_bytes(RUN_FILE))
+    return RunSummary(
+        name=spec.name,
+        ended=ended,
+        step=step,
+        max_steps=spec.config.max_steps,
+        verdict=verdict,
+        wall_seconds=time.monotonic() - began,
+        images_per_s=tools.reporter.mean_images_per_s,
+        num_workers=tools.world.size,
+        versions=record.versions,
+        git_commit=record.git_commit,
+        dataset_fingerprint=record.dataset_fingerprint,
+        model_fingerprints=record.model_fingerprints,
+        warnings=tuple(tools.reporter.warnings),
+        paths=PATHS if verdict is not None else {},
+    )
+
+
+def _export(spec: RunSpec, tools: Tools, dataset: StoredDataset, summary: RunSummary) -> None:
     learner, folder = tools.learner, tools.reporter.folder / EXPORT
-    is_lora = learner.config.model.lora is not None
     components = learner.drawing_components()
-    if is_lora:
-        export_lora(folder, components)
+    if learner.config.model.lora is not None:
+        text_encoder = components.text_encoder if learner.config.model.train_text_encoder else None
+        export_lora(folder, unet=components.unet, text_encoder=text_encoder)
     else:
-        export_pipeline(folder, components)
-    facts = {
-        "name": spec.name,
-        "base": spec.config.model.uri,
-        "recipe": spec.config.recipe,
-        "step": step,
-        "global_batch_size": spec.config.global_batch_size,
-        "sentence": verdict.sentence,
-        "num_rows": dataset.num_rows("train"),
-        "dataset_fingerprint": dataset.manifest.fingerprint,
-        "prompt": spec.config.validation.prompts[0],
-        "versions": versions(),
-    }
-    write_model_card(folder, facts, is_lora=is_lora)
+        # In fp32: of half-precision files diffusers would load fp32 parts and transformers half ones.
+        export_pipeline(folder, components, dtype=torch.float32)
     (folder / "samples.png").write_bytes((tools.reporter.folder / BEFORE_AFTER).read_bytes())
+    card = ModelCard(
+        summary=summary,
+        config=to_dict(spec.config),
+        dataset_uri=spec.data_uri,
+        num_train=dataset.num_rows("train"),
+        num_validation=dataset.num_rows("validation"),
+    )
+    write_model_card(folder, card)
     tools.reporter.tracker.log_model(folder)
-    upload_folder(folder, spec.output.child(EXPORT))
+    files = {path.relative_to(folder).as_posix(): path for path in sorted(folder.rglob("*")) if path.is_file()}
+    card_file = files.pop("README.md")
+    spec.output.child(EXPORT).commit(files, "README.md", card_file.read_bytes())
 
 
-def _write(spec: RunSpec, summary: RunSummary) -> None:
-    spec.output.write_bytes(SUMMARY_FILE, summary.model_dump_json(indent=1).encode())
+def _write(output: Store, summary: RunSummary) -> None:
+    output.write_bytes(SUMMARY_FILE, summary.model_dump_json(indent=1).encode())

@@ -12,10 +12,10 @@ from momalisa.diffusion.encode import encode_images, encode_prompts, tokenize
 from momalisa.diffusion.loading import Components, load_components
 from momalisa.diffusion.objective import Diffusion, sample_losses
 from momalisa.training.config import ObjectiveConfig, TrainConfig
-from momalisa.training.denoiser import Denoiser, build_denoiser, lora_change
+from momalisa.training.denoiser import Denoiser, build_denoiser
 from momalisa.training.engine import COMPUTE_DTYPES, TrainingEngine
-from momalisa.training.loader import LoaderSettings
-from momalisa.training.measures import relative_change
+from momalisa.training.estimates import WeightChange
+from momalisa.training.measures import lora_relative_change, relative_change
 from momalisa.training.world import World
 
 Predict = Callable[..., Tensor]
@@ -126,7 +126,7 @@ class Learner:
 
     def zero_loss(self) -> Tensor:
         """A loss of 0 that depends on every parameter that learns."""
-        unet = self._evaluated.unet.config
+        unet: Any = self._evaluated.unet.config
         noise = torch.zeros(1, unet.in_channels, unet.sample_size, unet.sample_size, device=self.device)
         token_ids, embeddings = self.text_of([""], None)
         batch = LatentBatch(noise, noise, torch.zeros(1, dtype=torch.long, device=self.device), token_ids, embeddings)
@@ -141,29 +141,23 @@ class Learner:
                     own[name].copy_(tensor)
         return self._evaluated
 
-    def weight_change(self) -> float:
-        """‖w − w₀‖ / ‖w₀‖ of the plain copy's weights against those at step 0.
-
-        For LoRA, whose products begin at zero, against the weights that they adapt.
-        """
-        own = dict(self._evaluated.named_parameters())
+    def weight_change(self) -> WeightChange:
+        """How far the plain copy's weights are from those at step 0; LoRA's from the weights that it adapts."""
         if self.config.model.lora is not None:
-            return lora_change(self._evaluated)
-        return relative_change((before, own[name].cpu()) for name, before in self._initial.items())
+            return lora_relative_change(self._evaluated)
+        own = dict(self._evaluated.named_parameters())
+        return relative_change(self._initial, ((name, own[name].cpu()) for name in self._initial))
 
-    def loader_settings(self, world: World) -> LoaderSettings:
+    def loader_arguments(self, world: World) -> dict[str, int]:
         """What loaders need to know of the run and the model."""
-        return LoaderSettings(
-            seed=self.config.seed,
-            rank=world.rank,
-            world_size=world.size,
-            global_batch_size=self.config.global_batch_size,
-            micro_batch_size=self.config.micro_batch_size,
-            latent_channels=int(self.components.vae.config.latent_channels),
-            vae_scale_factor=self.components.vae_scale_factor,
-            num_train_timesteps=self.diffusion.num_train_timesteps,
-            with_perturbation=self.config.objective.input_perturbation > 0,
-        )
+        return {
+            "rank": world.rank,
+            "world_size": world.size,
+            "micro_batch_size": self.config.micro_batch_size,
+            "latent_channels": int(self.components.vae.config.latent_channels),
+            "vae_scale_factor": self.components.vae_scale_factor,
+            "num_train_timesteps": self.diffusion.num_train_timesteps,
+        }
 
     @property
     def averaged_kind(self) -> str:

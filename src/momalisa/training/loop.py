@@ -128,7 +128,7 @@ def _forward(tools: Tools, batch: MicroBatch, step: int, number: int) -> tuple[t
     )
     if replayed.latents.shape[1:] == samples.latents.shape[1:]:
         both = learner.losses(learner.engine, samples.extended_by(replayed), config.objective)
-        losses, replay_losses = both.split([len(samples.timesteps), len(replayed.timesteps)])
+        losses, replay_losses = both[: len(samples.timesteps)], both[len(samples.timesteps) :]
     else:
         losses = learner.losses(learner.engine, samples, config.objective)
         replay_losses = learner.losses(learner.engine, replayed, config.objective)
@@ -148,8 +148,7 @@ def _validate(tools: Tools, progress: Progress) -> None:
         progress.validations_without_better = 0
     else:
         progress.validations_without_better += 1
-    weight_change = learner.weight_change() if tools.world.is_main else 0.0
-    tools.reporter.log_validation(progress.step, measured, tools.baseline, pictures, weight_change)
+    tools.reporter.log_validation(progress.step, measured, pictures, learner.weight_change())
     if progress.best_step == progress.step and learner.config.checkpoint.keep_best:
         _save(tools, progress, measured.validation_loss)
     tools.reporter.stage("training", progress.step)

@@ -1,134 +1,67 @@
-"""Measures of what a run changed: pure functions of losses, weights and features."""
+"""How far weights moved, relative to what they were."""
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from typing import Any
+import math
+from collections.abc import Iterable, Mapping
 
-import numpy as np
-import torch
-from torch import Tensor
+from peft.tuners.lora import LoraLayer
+from torch import Tensor, nn
 
-_T_975 = {
-    1: 12.71,
-    2: 4.303,
-    3: 3.182,
-    4: 2.776,
-    5: 2.571,
-    7: 2.365,
-    10: 2.228,
-    15: 2.131,
-    20: 2.086,
-    30: 2.042,
-    60: 2.0,
-}
-"""Student's t at 97.5 % by degrees of freedom; 1.96 beyond."""
+from momalisa.training.estimates import WeightChange
 
 
-@dataclass(frozen=True, slots=True)
-class Interval:
-    """A mean with its 95 % confidence interval."""
+def relative_change(
+    before: Mapping[str, Tensor], after: Mapping[str, Tensor] | Iterable[tuple[str, Tensor]], *, depth: int = 2
+) -> WeightChange:
+    """How far parameters moved, overall and by the first `depth` parts of their names.
 
-    mean: float
-    low: float
-    high: float
-
-    @property
-    def excludes_zero(self) -> bool:
-        """Whether the interval lies on one side of zero."""
-        return self.low > 0 or self.high < 0
-
-
-def mean_interval(values: Sequence[float]) -> Interval:
-    """Of independent values, at least two: mean ± t · s / √n."""
-    array = np.asarray(values, dtype=np.float64)
-    mean = float(array.mean())
-    half = _student(len(array) - 1) * float(array.std(ddof=1)) / float(np.sqrt(len(array)))
-    return Interval(mean, mean - half, mean + half)
-
-
-def relative_difference(before: Sequence[float], after: Sequence[float]) -> Interval:
-    """Of paired values: the mean of after − before, over the mean of before, with its interval.
-
-    Paired by sample, noise and timestep, which makes it far tighter than the two means' own intervals.
+    `after` may be pairs that are made one at a time, so that a second copy of the weights need not fit.
+    Raises KeyError for a name that `before` lacks.
     """
-    base = float(np.mean(before))
-    difference = mean_interval([b - a for a, b in zip(before, after, strict=True)])
-    return Interval(difference.mean / base, difference.low / base, difference.high / base)
+    pairs = after.items() if isinstance(after, Mapping) else after
+    squares: dict[str, list[float]] = {}
+    for name, now in pairs:
+        was = before[name].detach().to(device=now.device).float()
+        moved = _square(now.detach().float() - was)
+        _add(squares, ".".join(name.split(".")[:depth]), moved, _square(was))
+    return _ratios(squares, is_lora=False)
 
 
-def relative_change(changes: Iterable[tuple[Tensor, Tensor]]) -> float:
-    """‖after − before‖ / ‖before‖ over all weights, from pairs of tensors (before, after)."""
-    moved = size = 0.0
-    for before, after in changes:
-        moved += float((after.float() - before.float()).square().sum())
-        size += float(before.float().square().sum())
-    return float(np.sqrt(moved / max(size, 1e-30)))
+def lora_relative_change(module: nn.Module, *, depth: int = 2) -> WeightChange:
+    """How far active LoRA adapters move the weights that they are put on: ‖s · B A‖ / ‖W‖, s = alpha / rank.
 
-
-@dataclass(frozen=True, slots=True)
-class StyleScore:
-    """How much nearer to the collection the drawn pictures came: `1 − after / before`.
-
-    0: no nearer; 1: as near as can be; below 0: further away. Distances are energy distances; `floor` is
-    that between two halves of the collection's own pictures.
+    Of the adapted weights alone. The change of A and B themselves says little: B begins at 0.
     """
-
-    score: float
-    low: float
-    high: float
-    distance_before: float
-    distance_after: float
-    floor: float
-
-
-def style_score(real: Tensor, before: Tensor, after: Tensor, *, num_resamples: int = 200, seed: int = 0) -> StyleScore:
-    """From features (N, D) of held-out pictures and of pictures drawn for their captions, before and after.
-
-    The interval is a bootstrap's over pictures.
-    """
-    mean, std = real.mean(0), real.std(0).clamp_min(1e-6)
-    real, before, after = ((x - mean) / std for x in (real, before, after))
-    near, nearer = energy_distance(real, before), energy_distance(real, after)
-    random = np.random.default_rng(seed)
-    scores = []
-    for _ in range(num_resamples):
-        rows = torch.from_numpy(random.integers(0, len(real), len(real)))
-        others = torch.from_numpy(random.integers(0, len(before), len(before)))
-        far = energy_distance(real[rows], before[others])
-        scores.append(1 - energy_distance(real[rows], after[others]) / max(far, 1e-9))
-    low, high = (float(q) for q in np.percentile(scores, [2.5, 97.5]))
-    half = len(real) // 2
-    return StyleScore(1 - nearer / max(near, 1e-9), low, high, near, nearer, energy_distance(real[:half], real[half:]))
+    squares: dict[str, list[float]] = {}
+    for name, layer in module.named_modules():
+        if isinstance(layer, LoraLayer):
+            moved = sum(_square(layer.get_delta_weight(adapter).detach().float()) for adapter in layer.active_adapters)
+            base = _square(layer.get_base_layer().weight.detach().float())
+            _add(squares, ".".join(name.split(".")[:depth]), moved, base)
+    return _ratios(squares, is_lora=True)
 
 
-def energy_distance(a: Tensor, b: Tensor) -> float:
-    """Energy distance of two sets of features, (N, D) and (M, D): `2 E‖a−b‖ − E‖a−a'‖ − E‖b−b'‖`.
-
-    Székely & Rizzo 2013; at least 0, and 0 for the same distribution.
-    """
-    return float((2 * torch.cdist(a, b).mean() - torch.cdist(a, a).mean() - torch.cdist(b, b).mean()).clamp_min(0))
+def _add(squares: dict[str, list[float]], group: str, moved: float, base: float) -> None:
+    sums = squares.setdefault(group, [0.0, 0.0])
+    sums[0] += moved
+    sums[1] += base
 
 
-def picture_features(vae: Any, pictures: Any, batch_size: int = 8) -> Tensor:
-    """Features (N, D) of pictures (N, H, W, 3) uint8 that need no other model than the VAE.
-
-    Of the latents: mean and deviation by channel, and the deviations of neighbours' differences at two
-    scales; of the pixels: mean and deviation by channel.
-    """
-    features = []
-    for start in range(0, len(pictures), batch_size):
-        pixels = torch.from_numpy(np.ascontiguousarray(pictures[start : start + batch_size])).permute(0, 3, 1, 2)
-        pixels = pixels.float() / 127.5 - 1
-        with torch.no_grad():
-            latents = vae.encode(pixels.to(vae.device, vae.dtype)).latent_dist.mean.float().cpu()
-        coarse = torch.nn.functional.avg_pool2d(latents, 2)
-        parts = [latents.mean((2, 3)), latents.std((2, 3)), pixels.mean((2, 3)), pixels.std((2, 3))]
-        parts += [scale.diff(dim=axis).std((2, 3)) for scale in (latents, coarse) for axis in (2, 3)]
-        features.append(torch.cat(parts, dim=1))
-    return torch.cat(features)
+def _square(tensor: Tensor) -> float:
+    # In fp64 across tensors; within one, torch's own pairwise fp32 sum is exact enough.
+    return float(tensor.pow(2).sum().double())
 
 
-def _student(degrees: int) -> float:
-    if degrees < 1:
-        raise ValueError("an interval needs at least two values")
-    return next((_T_975[d] for d in sorted(_T_975, reverse=True) if d <= degrees), 12.71) if degrees <= 120 else 1.96
+def _ratios(squares: Mapping[str, list[float]], *, is_lora: bool) -> WeightChange:
+    total = [sum(sums[i] for sums in squares.values()) for i in (0, 1)]
+    return WeightChange(
+        overall=_ratio(total),
+        by_module={group: _ratio(sums) for group, sums in sorted(squares.items())},
+        is_lora=is_lora,
+    )
+
+
+def _ratio(sums: list[float]) -> float:
+    moved, base = (math.sqrt(value) if value >= 0 else math.nan for value in sums)
+    if base == 0:
+        return 0.0 if moved == 0 else math.inf
+    return moved / base

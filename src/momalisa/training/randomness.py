@@ -1,45 +1,51 @@
-"""What is random about a sample: a function of (seed, epoch, sample index, purpose), and of nothing else.
+"""Randomness of a sample: a function of (seed, epoch, sample index, purpose) and of nothing else.
 
-So no generator's state has to be kept, and a sample's noise does not depend on the batch or the worker
-that it fell to. Each purpose has a Philox stream (Salmon et al. 2011) of its own.
+So no generator's state has to be kept, and neither the batch that a sample is in nor the number of
+workers changes what it sees. Each purpose (`noise`, `timestep`, …) has an independent stream.
 """
 
 import hashlib
-from functools import lru_cache
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+FloatArray = np.ndarray[Any, np.dtype[np.float32]]
 
+
+@dataclass(frozen=True, slots=True)
 class SampleRandom:
-    """The randomness of one sample in one epoch."""
+    """The draws of one sample in one epoch."""
 
-    __slots__ = ("_position", "_prefix")
+    seed: int
+    epoch: int
+    index: int
+    purpose_prefix: str = ""
 
-    def __init__(self, seed: int, *, epoch: int, index: int, purpose_prefix: str = "") -> None:
-        self._position = (seed & (2**64 - 1), epoch, index)
-        self._prefix = purpose_prefix
-
-    def normal(self, purpose: str, shape: tuple[int, ...]) -> "np.ndarray[Any, np.dtype[np.float32]]":
-        """Standard normal float32 values."""
-        return self._generator(purpose).standard_normal(shape, dtype=np.float32)
-
-    def integer(self, purpose: str, stop: int) -> int:
-        """An integer of [0, stop)."""
-        return int(self._generator(purpose).integers(stop))
+    def normal(self, purpose: str, shape: tuple[int, ...]) -> FloatArray:
+        """Standard normal float32 values, by Philox (Salmon et al. 2011) keyed with the sample's hash."""
+        return generator(*self._key(purpose)).standard_normal(shape, dtype=np.float32)
 
     def uniform(self, purpose: str) -> float:
-        """A number of [0, 1)."""
-        return float(self._generator(purpose).random())
+        """A value in [0, 1)."""
+        return (self._bits(purpose) >> 11) * 2.0**-53
 
-    def _generator(self, purpose: str) -> np.random.Generator:
-        seed, epoch, index = self._position
-        key = _key(self._prefix + purpose, seed)
-        # Four counter words: the lowest counts within the stream, the upper ones say whose stream it is.
-        return np.random.Generator(np.random.Philox(key=key, counter=[0, 0, index, epoch]))
+    def integer(self, purpose: str, stop: int) -> int:
+        """A value in [0, stop)."""
+        return (self._bits(purpose) * stop) >> 64
+
+    def _bits(self, purpose: str) -> int:
+        return int.from_bytes(_digest(*self._key(purpose))[:8], "little")
+
+    def _key(self, purpose: str) -> tuple[int | str, ...]:
+        return self.seed, self.epoch, self.index, f"{self.purpose_prefix}:{purpose}"
 
 
-@lru_cache(maxsize=256)
-def _key(purpose: str, seed: int) -> int:
-    digest = hashlib.sha256(f"{seed}/{purpose}".encode()).digest()
-    return int.from_bytes(digest[:16], "little")
+def generator(*key: int | str) -> np.random.Generator:
+    """A generator that is a function of its key alone."""
+    words = np.frombuffer(_digest(*key), dtype="<u8").astype(np.uint64)
+    return np.random.Generator(np.random.Philox(key=words))
+
+
+def _digest(*key: int | str) -> bytes:
+    return hashlib.blake2b(repr(key).encode(), digest_size=16).digest()

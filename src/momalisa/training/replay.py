@@ -61,7 +61,7 @@ def replay_batch(
 ) -> LatentBatch:
     """Replay samples `first … first + count` of a step's `per_step`, a function of (seed, step) alone."""
     positions = [step * per_step + first + i for i in range(count)]
-    random = [SampleRandom(seed, epoch=0, index=position, purpose_prefix="replay") for position in positions]
+    random = [SampleRandom(seed, 0, position, "replay") for position in positions]
     chosen = [r.integer("choice", len(drawn.prompts)) for r in random]
     shape = tuple(drawn.latents.shape[1:])
     timesteps = [r.integer("timestep", learner.diffusion.num_train_timesteps) for r in random]

@@ -1,5 +1,6 @@
 """What rank 0 tells while a run goes on: progress, metrics, grids, warnings. Other ranks' calls do nothing."""
 
+import contextlib
 import threading
 import time
 from pathlib import Path
@@ -9,14 +10,14 @@ from typing import Any
 from momalisa.config import to_dict
 from momalisa.errors import ObjectNotFoundError, StorageError
 from momalisa.training.baseline import Baseline
+from momalisa.training.estimates import Difference, WeightChange, estimate_loss, paired_difference
 from momalisa.training.evaluation import Measurement
 from momalisa.training.grids import labelled_grid
-from momalisa.training.measures import Interval, mean_interval, relative_difference
 from momalisa.training.plots import plot_loss
 from momalisa.training.progress import ProgressUpdate
 from momalisa.training.run import Host, RunSpec
-from momalisa.training.tracking import METRICS_FILE, Tracker, read_metrics
-from momalisa.training.verdict import early_warning
+from momalisa.training.tracking import METRICS_FILE, TRACKING_FILE, Metric, Tracker, read_metrics
+from momalisa.training.verdict import Checkup, early_warnings
 from momalisa.training.world import World
 
 _UPLOAD_EVERY_S = 30.0
@@ -38,6 +39,10 @@ class Reporter:
         self._loss: float | None = None
         self._uploaded = time.monotonic()
         self._uploading: threading.Thread | None = None
+        self._history: list[Checkup] = []
+        self._baseline: Baseline | None = None
+        self._num_images = 0
+        self._seconds = 0.0
         self.warnings: list[str] = []
         self.folder = Path(mkdtemp(prefix="momalisa-run-")) if self._active else Path()
 
@@ -45,15 +50,21 @@ class Reporter:
         """Opens the metrics at a step, those of an earlier attempt before it kept."""
         if not self._active:
             return
-        try:
-            self._spec.output.download(METRICS_FILE, self.folder / METRICS_FILE)
-        except ObjectNotFoundError:
-            pass
+        self._baseline = baseline
+        for name in (METRICS_FILE, TRACKING_FILE):
+            with contextlib.suppress(ObjectNotFoundError):
+                self._spec.output.download(name, self.folder / name)
         self._step = step
-        self._tracker = Tracker(self.folder, self._spec.config.tracking, to_dict(self._spec.config), self._spec.name)
-        self._tracker.truncate_after(step)
+        self._tracker = Tracker(
+            self.folder,
+            self._spec.config.tracking,
+            to_dict(self._spec.config),
+            self._spec.name,
+            resume_step=step,
+            warn=self.say,
+        )
         if step == 0:
-            self._log_measured(0, baseline.measured, baseline)
+            self._log_measured(0, baseline.measured)
             self.save_grid("grids/step-00000000.png", baseline.by_prompt, "step 0: the base model")
         self.stage("training", step)
 
@@ -75,14 +86,16 @@ class Reporter:
             return
         self._step, self._loss = step, loss
         self._recent = [*self._recent[-_RATE_WINDOW:], (num_images, seconds)]
-        if step % self._spec.config.tracking.log_every_steps == 0 and self._tracker is not None:
-            self._tracker.log(
+        self._num_images += num_images
+        self._seconds += seconds
+        if step % self._spec.config.tracking.log_every_steps == 0:
+            self.tracker.log(
                 step,
                 {
-                    "train/loss": loss,
-                    "train/learning_rate": learning_rate,
-                    "train/gradient_norm": gradient_norm,
-                    "train/images_per_s": self.images_per_s or 0.0,
+                    Metric.LOSS: loss,
+                    Metric.LEARNING_RATE: learning_rate,
+                    Metric.GRADIENT_NORM: gradient_norm,
+                    Metric.IMAGES_PER_S: self.images_per_s or 0.0,
                 },
             )
         self._show()
@@ -90,29 +103,24 @@ class Reporter:
             self._upload_in_background()
 
     def log_validation(
-        self, step: int, measured: Measurement, baseline: Baseline, pictures: dict[str, list[Any]], weight_change: float
+        self, step: int, measured: Measurement, pictures: dict[str, list[Any]], weight_change: WeightChange
     ) -> None:
-        """After a validation: figures, a grid, and a warning where something is wrong."""
+        """After a validation: figures, a grid, and warnings where something is wrong."""
         if not self._active:
             return
-        validation, forgetting = self._log_measured(step, measured, baseline, weight_change)
+        validation, forgetting = self._log_measured(step, measured, weight_change.overall)
         self.save_grid(f"grids/step-{step:08d}.png", pictures, f"step {step}")
         self.say(
-            f"step {step}: validation loss {measured.validation_loss:.4f} ({validation.mean:+.1%} since step 0), "
-            f"forgetting {forgetting.mean:+.1%}, weights moved {weight_change:.2g}"
+            f"step {step}: validation loss {measured.validation_loss:.4f}, {validation.in_percent()} since step 0; "
+            f"forgetting {forgetting.relative:+.1%}; weights moved {weight_change.overall:.2g}"
+        )
+        self._history.append(
+            Checkup(step=step, validation=validation, weight_change=weight_change, forgetting=forgetting)
         )
         config = self._spec.config
-        warning = early_warning(
-            step=step,
-            max_steps=config.max_steps,
-            validation=validation,
-            forgetting=forgetting,
-            weight_change=weight_change,
-            learning_rate=config.optimizer.learning_rate,
-        )
-        if warning is not None:
-            self.warnings.append(warning)
-            self.say(warning)
+        for warning in early_warnings(self._history, config.optimizer, config.max_steps):
+            self.warnings.append(f"step {step}: {warning}")
+            self.say(f"warning: {warning}")
         self._upload_in_background()
 
     def save_grid(self, key: str, by_prompt: dict[str, list[Any]], title: str) -> None:
@@ -123,13 +131,18 @@ class Reporter:
         path.parent.mkdir(parents=True, exist_ok=True)
         labelled_grid(by_prompt, f"{self._spec.name}, {title}").save(path)
         self._spec.output.upload(path, key)
-        self._tracker.log_image(self._step, "validation_prompts", path)
+        self._tracker.log_images(self._step, "validation_prompts", path)
 
     @property
     def images_per_s(self) -> float | None:
         """Of the last steps; None before the first."""
         seconds = sum(s for _, s in self._recent)
         return sum(n for n, _ in self._recent) / seconds if seconds else None
+
+    @property
+    def mean_images_per_s(self) -> float:
+        """Over all training steps of this attempt, without validations."""
+        return self._num_images / self._seconds if self._seconds else 0.0
 
     @property
     def tracker(self) -> Tracker:
@@ -140,7 +153,7 @@ class Reporter:
     def upload(self) -> None:
         """Metrics, their plot and the trackers' files, to the run's folder. Raises StorageError."""
         rows = read_metrics(self.folder / METRICS_FILE)
-        plot_loss(rows, self.folder / "loss.png", f"{self._spec.name} ({self._spec.config.recipe})")
+        plot_loss(rows, self.folder / "loss.png", title=f"{self._spec.name} ({self._spec.config.recipe})")
         for path in sorted(self.folder.rglob("*")):
             key = path.relative_to(self.folder).as_posix()
             if path.is_file() and not key.startswith(("grids/", "export/")):
@@ -154,20 +167,21 @@ class Reporter:
             self._tracker.close()
 
     def _log_measured(
-        self, step: int, measured: Measurement, baseline: Baseline, weight_change: float = 0.0
-    ) -> tuple[Interval, Interval]:
-        own = mean_interval(measured.validation)
-        validation = relative_difference(baseline.measured.validation, measured.validation)
-        forgetting = relative_difference(baseline.measured.forgetting, measured.forgetting)
+        self, step: int, measured: Measurement, weight_change: float = 0.0
+    ) -> tuple[Difference, Difference]:
+        assert self._baseline is not None
+        own = estimate_loss(measured.validation)
+        validation = paired_difference(self._baseline.measured.validation, measured.validation)
+        forgetting = paired_difference(self._baseline.measured.forgetting, measured.forgetting)
         self.tracker.log(
             step,
             {
-                "validation/loss": own.mean,
-                "validation/loss_low": own.low,
-                "validation/loss_high": own.high,
-                "validation/change": validation.mean,
-                "validation/forgetting": forgetting.mean,
-                "validation/weight_change": weight_change,
+                Metric.VALIDATION_LOSS: own.mean,
+                Metric.VALIDATION_LOSS_LOW: own.low,
+                Metric.VALIDATION_LOSS_HIGH: own.high,
+                Metric.VALIDATION_CHANGE: validation.relative,
+                Metric.FORGETTING: forgetting.relative,
+                Metric.WEIGHT_CHANGE: weight_change,
             },
         )
         return validation, forgetting

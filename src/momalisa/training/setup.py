@@ -43,15 +43,17 @@ def set_up(spec: RunSpec, host: Host, world: World) -> tuple[Tools, StoredDatase
     attempt = world.broadcast(secrets.token_hex(3))
     progress = restore(output.child("checkpoints"), learner, world, reporter.say)
     reporter.begin(progress.step, baseline)
-    local_cache = cache_folder("shards") / dataset.manifest.fingerprint[:16] if config.data.local_cache_mib else None
     loader = TrainLoader(
         dataset,
         config.data,
-        learner.loader_settings(world),
+        seed=config.seed,
+        global_batch_size=config.global_batch_size,
+        with_perturbation=config.objective.input_perturbation > 0,
         cache=cache,
         start_step=progress.step,
         stop_step=config.max_steps,
-        local_cache_dir=local_cache,
+        local_cache_dir=cache_folder("shards"),
+        **learner.loader_arguments(world),
     )
     tools = Tools(
         learner=learner,

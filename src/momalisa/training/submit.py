@@ -7,7 +7,6 @@ from rich.console import Console
 from momalisa.artworks.dataset import StoredDataset
 from momalisa.config import to_dict
 from momalisa.errors import TrainingError
-from momalisa.provenance import git_commit, versions
 from momalisa.storage import Store, open_store
 from momalisa.training.checkpoint import newest_intact
 from momalisa.training.config import TrainConfig
@@ -21,7 +20,7 @@ from momalisa.training.preflight import (
 )
 from momalisa.training.run import RUN_FILE, RunRecord, RunSpec
 from momalisa.training.stopping import forget_stop
-from momalisa.training.summary import SUMMARY_FILE, RunSummary
+from momalisa.training.summary import SUMMARY_FILE, RunSummary, git_commit, versions
 
 STOPPED_EXIT_CODE = 3
 

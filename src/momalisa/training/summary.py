@@ -1,38 +1,81 @@
-"""`summary.json`: how a run ended, for machines and, by `in_words`, for people."""
+"""`summary.json`: how a run ended, in one typed record."""
 
-import textwrap
-from typing import Any, Literal
+import platform
+import subprocess
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
+from momalisa import __version__
+from momalisa.training.verdict import Verdict
+
 SUMMARY_FILE = "summary.json"
+
+_PACKAGES = ("torch", "diffusers", "transformers", "peft", "deepspeed", "ray", "numpy")
 
 
 class RunSummary(BaseModel):
-    """What a run came to."""
+    """What `summary.json` holds. Paths are keys in the run's folder, by label."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    # JSON has no NaN: it becomes the string "NaN", and is read back as the number.
+    model_config = ConfigDict(extra="forbid", frozen=True, ser_json_inf_nan="strings")
 
-    schema_version: int = 1
+    schema_version: Literal[1] = 1
     name: str
     ended: Literal["completed", "patience", "stopped"]
     step: int
-    outcome: str | None = None
-    """The verdict's one word; None for a run that was stopped."""
-    sentence: str = ""
-    advice: str = ""
-    figures: dict[str, Any] = {}
-    """Losses before and after, relative changes with their intervals, style score, weight change."""
-    warnings: tuple[str, ...] = ()
-    seconds: float
-    images_per_s: float | None = None
-    dataset_fingerprint: str
-    model_fingerprints: dict[str, str]
+    """Optimizer steps done."""
+    max_steps: int
+    verdict: Verdict | None
+    """None where the run was stopped before its end."""
+    wall_seconds: float
+    images_per_s: float
+    """Training pictures over the time of the training steps alone."""
+    num_workers: int
     versions: dict[str, str]
     git_commit: str | None
+    dataset_fingerprint: str
+    model_fingerprints: dict[str, str]
+    """SHA-256 of the base model's weights, by part."""
+    warnings: tuple[str, ...] = ()
+    """What was warned of while it ran."""
     paths: dict[str, str] = {}
-    """What is where in the run's folder."""
+    """For example `loss curve`: `loss.png`."""
 
     def in_words(self) -> str:
-        """The verdict as a paragraph for a terminal."""
-        return textwrap.fill(f"{self.sentence} {self.advice}", 96)
+        """A paragraph for a terminal."""
+        why = {"completed": "", "patience": " (stopped early by patience)", "stopped": " (stopped on request)"}
+        pace = f"{self.step} steps in {self.wall_seconds / 60:.1f} min, {self.images_per_s:.1f} images/s"
+        head = f"verdict: {self.verdict.outcome}" if self.verdict else "verdict: none yet"
+        body = f"\n{self.verdict.in_words()}" if self.verdict else ""
+        return f"{head}{body}\n{pace}{why[self.ended]}"
+
+
+def versions() -> dict[str, str]:
+    """Versions of Python, momalisa and the libraries that decide a result; absent ones are left out."""
+    found = {"python": platform.python_version(), "momalisa": __version__}
+    for package in _PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def git_commit(folder: Path | None = None) -> str | None:
+    """The commit of this code's checkout, with `-dirty` where tracked files differ; None outside of one."""
+    where = folder or Path(__file__).parent
+    commit = _git(where, "rev-parse", "HEAD")
+    if not commit:
+        return None
+    return f"{commit}-dirty" if _git(where, "status", "--porcelain", "--untracked-files=no") else commit
+
+
+def _git(folder: Path, *arguments: str) -> str:
+    try:
+        done = subprocess.run(["git", "-C", str(folder), *arguments], capture_output=True, text=True, timeout=10)
+    except (FileNotFoundError, subprocess.TimeoutExpired):
+        return ""
+    return done.stdout.strip() if done.returncode == 0 else ""

@@ -1,9 +1,9 @@
 """One rank's run from beginning to end."""
 
 import time
-from typing import Literal, cast
+from typing import cast
 
-from momalisa.training.finish import finish
+from momalisa.training.finish import Ending, finish
 from momalisa.training.loop import run_steps
 from momalisa.training.run import Host, RunSpec
 from momalisa.training.setup import set_up
@@ -20,7 +20,7 @@ def train(spec: RunSpec, host: Host, world: World) -> None:
     try:
         with tools.loader:
             ended = run_steps(tools, progress)
-        finish(spec, tools, dataset, cast(Literal["completed", "patience", "stopped"], ended), progress.step, began)
+        finish(spec, tools, dataset, cast(Ending, ended), progress, began)
         tools.writer.wait()
         world.barrier()
     finally:

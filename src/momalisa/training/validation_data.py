@@ -1,80 +1,153 @@
-"""The held-out samples with their fixed noise and timesteps: the same at every step, on any number of workers."""
+"""Held-out samples, always the same ones with the same noise and timesteps, so that losses compare."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from momalisa.artworks.buckets import Size
 from momalisa.artworks.cache import DatasetCache
 from momalisa.artworks.dataset import RowGroup, StoredDataset
+from momalisa.artworks.decoding import decode_picture
+from momalisa.training.batches import Batcher, Content, MicroBatch
 from momalisa.training.config import DataConfig
-from momalisa.training.loader import LoaderSettings, resolve_buckets
-from momalisa.training.samples import MicroBatch, Sample, SampleMaker
-from momalisa.training.stream import RowGroupReader
-from momalisa.training.transforms import decode_to
+from momalisa.training.loader import open_source
+from momalisa.training.randomness import SampleRandom, generator
+from momalisa.training.stream import RowStream
+from momalisa.training.transforms import Draw, find_targets, stratified_timesteps
+
+_NUM_BATCHES_AHEAD = 2
+_PICTURES_SEED = 0
+
+
+@dataclass(frozen=True, slots=True)
+class _Use:
+    """One noise and timestep for one sample."""
+
+    index: int
+    draw: Draw
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """A micro-batch to be."""
+
+    size: Size
+    uses: tuple[_Use, ...]
 
 
 def load_validation(
     dataset: StoredDataset,
-    config: DataConfig,
-    settings: LoaderSettings,
+    data_config: DataConfig,
     *,
     num_samples: int,
     timesteps_per_sample: int,
+    seed: int,
+    rank: int,
+    world_size: int,
+    micro_batch_size: int,
+    latent_channels: int,
+    vae_scale_factor: int,
+    num_train_timesteps: int,
     cache: DatasetCache | None,
 ) -> Iterator[MicroBatch]:
-    """This rank's share of the first `num_samples` held-out rows, each at timesteps spread evenly over all.
+    """This rank's micro-batches over at most `num_samples` held-out samples, each `timesteps_per_sample` times.
 
-    Sample n at repetition r gets the middle of stratum `(n + r · N) % (N · R)` mixed by a fixed stride, so
-    that every sample and the whole set see low and high noise alike.
+    Centre crops, all captions. The micro-batches are the same whatever the world's size; each rank gets
+    consecutive ones, perhaps none. Raises as `TrainLoader` does.
     """
-    maker = SampleMaker(config, settings, cache)
-    sizes, buckets = resolve_buckets(dataset, config, settings.vae_scale_factor, "validation")
-    columns = cache.columns if cache else ("image", "text", "file_name")
-    reader = RowGroupReader(cache.store if cache else dataset.store, columns)
-    waiting: dict[int, list[Sample]] = {}
-    count = min(num_samples, dataset.num_rows("validation"))
-    for group, rows in _share(dataset, count, settings):
-        table = reader.read(group, cache.paths[group.shard.path] if cache else None)
-        for row in rows:
-            index = group.first + row
-            bucket = 0 if buckets is None else int(buckets[index])
-            for repetition in range(timesteps_per_sample):
-                timestep = _timestep(index, repetition, timesteps_per_sample, settings.num_train_timesteps)
-                # The repetition takes the epoch's place: other noise for the same picture.
-                sample = maker.make(table, row, index, repetition, sizes[bucket], timestep)
-                queue = waiting.setdefault(bucket, [])
-                queue.append(sample)
-                if len(queue) == settings.micro_batch_size:
-                    yield maker.collate(waiting.pop(bucket))
-    for samples in waiting.values():
-        yield maker.collate(samples)
+    targets = find_targets(dataset, "validation", data_config, vae_scale_factor=vae_scale_factor)
+    indices = choose_rows(dataset.row_groups("validation"), num_samples, seed)
+    timesteps = stratified_timesteps(
+        len(indices), timesteps_per_sample, seed=seed, num_train_timesteps=num_train_timesteps
+    )
+    uses: dict[Size, list[_Use]] = {size: [] for size in targets.sizes}
+    for index, row in zip(indices, timesteps.tolist(), strict=True):
+        random = SampleRandom(seed, 0, index, "validation")
+        uses[targets.size_of(index)] += [_Use(index, Draw(random, f"noise/{k}", t)) for k, t in enumerate(row)]
+    parts = [
+        _Part(size, tuple(of_size[start : start + micro_batch_size]))
+        for size, of_size in uses.items()
+        for start in range(0, len(of_size), micro_batch_size)
+    ]
+    own = parts[rank * len(parts) // world_size : (rank + 1) * len(parts) // world_size]
+    batcher = Batcher(
+        cache=cache,
+        latent_channels=latent_channels,
+        vae_scale_factor=vae_scale_factor,
+        with_perturbation=False,
+    )
+    reader, groups = open_source(dataset, cache, "validation", None)
+    order = list(dict.fromkeys(use.index for part in own for use in part.uses))
+    stream = RowStream(reader, groups, batcher.columns, span=len(order))
+    try:
+        stream.plan([0] * len(order), order)
+        stream.begin(len(order))
+        yield from _micro_batches(own, batcher, stream, data_config.num_decode_threads)
+    finally:
+        stream.close()
 
 
-def validation_pictures(dataset: StoredDataset, config: DataConfig, count: int) -> tuple[list[str], Any]:
-    """Captions and square pictures (N, H, W, 3) uint8 of the first held-out rows."""
-    reader = RowGroupReader(dataset.store, ("image", "text", "file_name"))
-    captions: list[str] = []
-    pictures: list[Any] = []
-    for group in dataset.row_groups("validation"):
-        if len(captions) >= count:
+def validation_pictures(
+    dataset: StoredDataset, data_config: DataConfig, num_pictures: int
+) -> "tuple[list[str], np.ndarray[Any, np.dtype[np.uint8]]]":
+    """Captions and centre squares of held-out pictures, uint8 (N, resolution, resolution, 3), always the same ones."""
+    groups = dataset.row_groups("validation")
+    indices = choose_rows(groups, num_pictures, _PICTURES_SEED)
+    size = (data_config.resolution, data_config.resolution)
+    reader, _ = open_source(dataset, None, "validation", None)
+    stream = RowStream(reader, groups, ("image.bytes", "text", "file_name"), span=len(indices))
+
+    def load(index: int) -> "tuple[str, np.ndarray[Any, np.dtype[np.uint8]]]":
+        row = stream.take(0, index)
+        return row["text"], decode_picture(row["image"]["bytes"], size, name=row["file_name"])
+
+    try:
+        stream.plan([0] * len(indices), indices)
+        stream.begin(len(indices))
+        with ThreadPoolExecutor(data_config.num_decode_threads, thread_name_prefix="momalisa-decode") as pool:
+            loaded = list(pool.map(load, indices))
+    finally:
+        stream.close()
+    return [caption for caption, _ in loaded], np.stack([picture for _, picture in loaded])
+
+
+def choose_rows(row_groups: Sequence[RowGroup], num_rows: int, seed: int) -> list[int]:
+    """Positions of at most `num_rows` rows of a split, drawn from few row groups, ascending."""
+    random = generator(seed, "validation rows")
+    candidates: list[int] = []
+    for number in random.permutation(len(row_groups)):
+        if len(candidates) >= 2 * num_rows:
             break
-        table = reader.read(group)
-        for row in range(min(group.num_rows, count - len(captions))):
-            captions.append(table["text"][row].as_py())
-            pictures.append(decode_to(table["image"][row]["bytes"].as_py(), (config.resolution, config.resolution)))
-    return captions, np.stack(pictures)
+        group = row_groups[number]
+        candidates += range(group.start, group.start + group.num_rows)
+    return sorted(random.permutation(candidates)[:num_rows].tolist())
 
 
-def _share(dataset: StoredDataset, count: int, settings: LoaderSettings) -> Iterator[tuple[RowGroup, list[int]]]:
-    for group in dataset.row_groups("validation"):
-        rows = [r for r in range(group.num_rows) if group.first + r < count]
-        own = [r for r in rows if (group.first + r) % settings.world_size == settings.rank]
-        if own:
-            yield group, own
+def _micro_batches(
+    parts: Sequence[_Part], batcher: Batcher, stream: RowStream, num_threads: int
+) -> Iterator[MicroBatch]:
+    """Each sample is decoded once, a little ahead, though several micro-batches may use it."""
+    contents: dict[int, Future[Content]] = {}
+    submitted = 0
+    with ThreadPoolExecutor(num_threads, thread_name_prefix="momalisa-decode") as pool:
+        for number, part in enumerate(parts):
+            ahead = parts[submitted : number + 1 + _NUM_BATCHES_AHEAD]
+            for use, size in ((use, p.size) for p in ahead for use in p.uses):
+                if use.index not in contents:
+                    contents[use.index] = pool.submit(_load, stream, batcher, use, size)
+            submitted += len(ahead)
+            indices = [use.index for use in part.uses]
+            batch = batcher.new_batch(indices, [0] * len(indices), part.size)
+            for slot, use in enumerate(part.uses):
+                batcher.fill(batch, slot, contents[use.index].result(), use.draw)
+            yield batch
+            upcoming = {use.index for p in parts[number + 1 : submitted] for use in p.uses}
+            # A sample's uses are neighbours: one that no upcoming micro-batch has is done with.
+            contents = {index: content for index, content in contents.items() if index in upcoming}
 
 
-def _timestep(index: int, repetition: int, repetitions: int, num_train_timesteps: int) -> int:
-    """Stratified: repetition r is in the r-th part of the range, the place in it by the golden ratio."""
-    place = (index * 0.6180339887498949 + 0.5) % 1.0
-    return int((repetition + place) / repetitions * num_train_timesteps)
+def _load(stream: RowStream, batcher: Batcher, use: _Use, size: Size) -> Content:
+    return batcher.load(stream.take(0, use.index), size, use.draw)

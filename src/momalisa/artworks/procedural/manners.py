@@ -4,6 +4,7 @@ A painter gets a canvas already filled with the ground, its side in pixels, a so
 a function that mixes a shade of the foreground or of the ground anew.
 """
 
+import itertools
 import math
 from collections.abc import Callable
 
@@ -208,7 +209,7 @@ def _cuts(random: np.random.Generator, number: int, side: int) -> list[float]:
 
 
 def _pairs(values: list[float]) -> list[tuple[float, float]]:
-    return list(zip(values[:-1], values[1:], strict=True))
+    return list(itertools.pairwise(values))
 
 
 def _disc(brush: ImageDraw.ImageDraw, x: float, y: float, radius: float, colour: RGB) -> None:
