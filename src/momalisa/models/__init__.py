@@ -1,1 +1,1 @@
-"""Models that ship with momalisa, and how they are made."""
+"""The model that ships inside the package, and what makes it again from nothing."""

@@ -1,66 +1,138 @@
-"""The parts of the miniature Stable Diffusion: the real classes, small.
-
-128 px, latents 16 × 16 × 4 (factor 8), v-prediction.
-"""
+"""The shape of `tiny`: the real classes of a Stable Diffusion, small, with random weights."""
 
 import json
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import torch
 from diffusers import AutoencoderKL, DDIMScheduler, StableDiffusionPipeline, UNet2DConditionModel
-from tokenizers.pre_tokenizers import ByteLevel
-from tokenizers.trainers import BpeTrainer
+from torch import nn
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
-SIZE = 128
+from momalisa.models.tokenizer import MAX_TOKENS, create_tokenizer
+
+RESOLUTION = 128
 TEXT_WIDTH = 96
-MAX_TOKENS = 24
-VOCABULARY_SIZE = 600
 
 
-def build_vae() -> AutoencoderKL:
-    """Few channels at full resolution, where they cost the most; no attention."""
-    return AutoencoderKL(
-        sample_size=SIZE,
-        down_block_types=("DownEncoderBlock2D",) * 4,
-        up_block_types=("UpDecoderBlock2D",) * 4,
-        block_out_channels=(16, 32, 64, 96),
-        layers_per_block=1,
-        latent_channels=4,
-        norm_num_groups=8,
-        mid_block_add_attention=False,
+def create_skeleton(path: Path | str, seed: int, *, vae: Any = None) -> Path:
+    """Writes a diffusers folder: UNet and text encoder of random weights, and the given VAE (or one of random
+    weights). `StableDiffusionPipeline.from_pretrained(path)` loads it, all parts in fp32.
+
+    UNet and VAE are stored in fp16, which diffusers loads as fp32 by default. The small text encoder is stored
+    in fp32, because transformers loads what is stored and the parts would come out mixed. `vae` is not changed.
+    """
+    tokenizer = create_tokenizer()
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        text_encoder, unet = _create_text_encoder(tokenizer), _create_unet()
+    own_vae = create_vae(seed)
+    if vae is not None:
+        own_vae.load_state_dict(vae.state_dict())
+        own_vae.register_to_config(scaling_factor=vae.config.scaling_factor)
+    pipeline = StableDiffusionPipeline(
+        vae=own_vae,
+        text_encoder=text_encoder,
+        tokenizer=tokenizer,
+        unet=unet,
+        scheduler=_create_scheduler(),
+        safety_checker=None,
+        feature_extractor=None,
+        requires_safety_checker=False,
     )
+    return save_compact(pipeline, path)
 
 
-def build_unet() -> UNet2DConditionModel:
-    """Two levels, 16 × 16 and 8 × 8, both with cross-attention."""
+def save_compact(pipeline: Any, path: Path | str) -> Path:
+    """Saves a pipeline of this shape as it ships, see `create_skeleton`; changes the dtype of its parts."""
+    pipeline.vae.half()
+    pipeline.unet.half()
+    pipeline.text_encoder.float()
+    pipeline.save_pretrained(path, safe_serialization=True)
+    folder = Path(path)
+    for weights in folder.rglob("*.safetensors"):
+        weights.chmod(0o644)  # Saved readable by their owner alone; an installed package is read by others.
+    for config_path in (folder / "model_index.json", *folder.glob("*/config.json")):
+        config = json.loads(config_path.read_text(encoding="utf-8"))
+        config.pop("_name_or_path", None)  # Where the parts were loaded from is of no use elsewhere.
+        config_path.write_text(json.dumps(config, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+    return folder
+
+
+def create_vae(seed: int) -> Any:
+    """An AutoencoderKL of factor 8 with four latent channels, fp32.
+
+    Few channels at full resolution, where they cost the most, and few groups: a group of two channels
+    would normalise a flat colour away. No attention, so that it works alike at every size.
+    """
+    channels = (16, 32, 64, 96)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        vae = AutoencoderKL(
+            in_channels=3,
+            out_channels=3,
+            down_block_types=("DownEncoderBlock2D",) * len(channels),
+            up_block_types=("UpDecoderBlock2D",) * len(channels),
+            block_out_channels=channels,
+            layers_per_block=1,
+            norm_num_groups=2,
+            latent_channels=4,
+            sample_size=RESOLUTION,
+            mid_block_add_attention=False,
+        )
+        _let_pixels_through(vae)
+    return vae
+
+
+@torch.no_grad()
+def _let_pixels_through(vae: Any) -> None:
+    """Starts from a net that hardly changes what it sees: with torch's own initialisation biases drown the
+    picture, and thousands of steps pass before the first colours come back.
+
+    Convolutions begin near delta-orthogonal kernels (Xiao et al. 2018, arXiv:1806.05393), residual branches
+    at zero, the latents' deviation small.
+    """
+    for name, module in vae.named_modules():
+        if not isinstance(module, nn.Conv2d):
+            continue
+        fan_in = module.in_channels * module.kernel_size[0] ** 2
+        module.weight.normal_(0, 0.3 * fan_in**-0.5)
+        center = module.kernel_size[0] // 2
+        module.weight[:, :, center, center] += nn.init.orthogonal_(torch.empty(module.out_channels, module.in_channels))
+        nn.init.zeros_(module.bias)  # type: ignore[arg-type]
+        if name.endswith("conv2"):
+            nn.init.zeros_(module.weight)
+    vae.quant_conv.weight[vae.config.latent_channels :] = 0
+    vae.quant_conv.bias[vae.config.latent_channels :] = -6
+
+
+def _create_unet() -> Any:
+    """Two levels, 16 × 16 and 8 × 8, each with cross-attention. (diffusers' `attention_head_dim` counts heads.)"""
     return UNet2DConditionModel(
-        sample_size=SIZE // 8,
+        sample_size=RESOLUTION // 8,
         in_channels=4,
         out_channels=4,
         down_block_types=("CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
         up_block_types=("CrossAttnUpBlock2D", "CrossAttnUpBlock2D"),
-        block_out_channels=(64, 128),
-        layers_per_block=2,
+        block_out_channels=(64, 112),
+        layers_per_block=1,
         cross_attention_dim=TEXT_WIDTH,
         attention_head_dim=4,
         norm_num_groups=16,
     )
 
 
-def build_text_encoder(tokenizer: CLIPTokenizer) -> CLIPTextModel:
-    """Two layers over the tokenizer's own vocabulary and special tokens."""
+def _create_text_encoder(tokenizer: CLIPTokenizer) -> Any:
+    """Two layers. Its ids are the tokenizer's own: CLIP's pooling looks for the first `eos_token_id`."""
     return CLIPTextModel(
         CLIPTextConfig(
             vocab_size=len(tokenizer),
             hidden_size=TEXT_WIDTH,
             intermediate_size=4 * TEXT_WIDTH,
+            projection_dim=TEXT_WIDTH,
             num_hidden_layers=2,
             num_attention_heads=4,
             max_position_embeddings=MAX_TOKENS,
-            projection_dim=TEXT_WIDTH,
             bos_token_id=tokenizer.bos_token_id,
             eos_token_id=tokenizer.eos_token_id,
             pad_token_id=tokenizer.pad_token_id,
@@ -68,59 +140,21 @@ def build_text_encoder(tokenizer: CLIPTokenizer) -> CLIPTextModel:
     )
 
 
-def build_tokenizer(captions: Iterable[str]) -> CLIPTokenizer:
-    """A CLIP tokenizer whose byte pairs were learnt from the captions.
+def _create_scheduler() -> Any:
+    """Stable Diffusion's own noise levels; the UNet predicts v (Salimans and Ho 2022, arXiv:2202.00512).
 
-    Every byte is in the vocabulary, also as a word's end, so that unknown words become letters and do no harm.
+    Sampling starts at the very last timestep ("trailing": Lin et al. 2023, arXiv:2305.08891), where the noise
+    is strongest. The terminal signal-to-noise ratio stays above zero: min-SNR weights would leave the last
+    timestep untrained.
     """
-    learning = CLIPTokenizer().backend_tokenizer
-    alphabet = sorted(ByteLevel.alphabet())
-    trainer = BpeTrainer(
-        vocab_size=VOCABULARY_SIZE, initial_alphabet=alphabet, end_of_word_suffix="</w>", show_progress=False
-    )
-    learning.train_from_iterator(captions, trainer)
-    learnt = json.loads(learning.to_str())["model"]
-    special = ("<|startoftext|>", "<|endoftext|>", "<|pad|>")
-    tokens = [token for token in learnt["vocab"] if token not in special]
-    tokens += [f"{letter}</w>" for letter in alphabet if f"{letter}</w>" not in learnt["vocab"]]
-    vocabulary = {token: number for number, token in enumerate([*tokens, *special])}
-    merges = [tuple(merge) if isinstance(merge, list) else tuple(merge.split(" ")) for merge in learnt["merges"]]
-    return CLIPTokenizer(vocabulary, merges, pad_token="<|pad|>", model_max_length=MAX_TOKENS)  # noqa: S106
-
-
-def build_scheduler() -> DDIMScheduler:
-    """Stable Diffusion's noise schedule, predicting v."""
     return DDIMScheduler(
         num_train_timesteps=1000,
         beta_start=0.00085,
         beta_end=0.012,
         beta_schedule="scaled_linear",
+        prediction_type="v_prediction",
+        timestep_spacing="trailing",
         clip_sample=False,
         set_alpha_to_one=False,
         steps_offset=1,
-        prediction_type="v_prediction",
     )
-
-
-def save_model(folder: Path, vae: Any, captions: Iterable[str], *, seed: int = 0) -> None:
-    """A diffusers folder with this VAE and a UNet and text encoder of random weights.
-
-    UNet and VAE are stored in fp16, the text encoder in fp32: diffusers loads the first as fp32 whatever their
-    files hold, transformers loads what the file holds, so that all parts come out as fp32.
-    """
-    torch.manual_seed(seed)
-    tokenizer = build_tokenizer(captions)
-    pipeline = StableDiffusionPipeline(
-        vae=vae,
-        text_encoder=build_text_encoder(tokenizer),
-        tokenizer=tokenizer,
-        unet=build_unet(),
-        scheduler=build_scheduler(),
-        safety_checker=None,
-        feature_extractor=None,
-        requires_safety_checker=False,
-    )
-    pipeline.unet.half()
-    pipeline.vae.half()
-    pipeline.save_pretrained(folder, safe_serialization=True)
-    pipeline.vae.float()

@@ -1,169 +1,226 @@
-"""Train the miniature VAE on drawings and on synthetic textures that stand in for paintings.
+"""Train the VAE of `tiny` on drawings and synthetic textures, on a CPU, resumably.
 
-Plain torch: a VAE has nothing to stream and no prompts. Resumable; checkpoints are safetensors and JSON.
+Most steps see small crops (many of them, cheaply), the last ones whole pictures, so that attention
+and group statistics fit the size at which the model is used. Everything random is a function of
+(seed, step), so a resumed run continues exactly.
 """
 
+import dataclasses
 import json
+import math
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
-from diffusers import AutoencoderKL
-from safetensors.torch import load_file, save_file
+from PIL import Image
+from safetensors import safe_open
+from safetensors.torch import save_file
 from torch import Tensor
-from torch.nn import functional
 
-from momalisa.artworks.procedural import sample
-from momalisa.models.skeleton import SIZE, build_vae
+from momalisa.artworks.procedural import TRAIN_MANNERS, sample
+from momalisa.errors import ConfigError, TrainingError
+from momalisa.models.skeleton import create_vae
+from momalisa.models.textures import dead_leaves
 
-BATCH_SIZE = 16
-CROP = 64
-LEARNING_RATE = 2e-3
-NUM_WARMUP_STEPS = 100
-KL_WEIGHT = 1e-6
-EDGE_WEIGHT = 1.0
-EMA_DECAY = 0.998
-_CHECKPOINT_EVERY = 250
+STATE_FILE = "vae_state.safetensors"
+CONFIG_FILE = "vae_training.json"
 
 
-def train_vae(
-    work: Path, *, num_steps: int, seed: int = 0, num_drawings: int = 4000, say: Callable[[str], None] = print
-) -> AutoencoderKL:
-    """The trained VAE (its moving average), its scaling factor set; resumes from `work` where it was cut off."""
-    torch.manual_seed(seed)
-    vae = build_vae().to(memory_format=torch.channels_last)
-    optimizer = torch.optim.AdamW(vae.parameters(), lr=LEARNING_RATE, betas=(0.9, 0.99), weight_decay=1e-4)
-    averages = {name: p.detach().clone() for name, p in vae.named_parameters()}
-    step = _resume(work, vae, optimizer, averages)
-    pictures = _pictures(num_drawings, seed)
-    began, first = time.monotonic(), step
-    while step < num_steps:
+@dataclass(frozen=True, kw_only=True, slots=True)
+class VaeTrainConfig:
+    """How the VAE is trained."""
+
+    num_steps: int = 4000
+    seed: int = 0
+    learning_rate: float = 2e-3
+    num_warmup_steps: int = 50
+    crop: int = 64
+    num_crops: int = 16
+    whole: int = 128
+    num_wholes: int = 4
+    share_of_wholes: float = 0.25
+    """Of the steps, at the end, that see whole pictures."""
+    share_of_textures: float = 0.4
+    gradient_weight: float = 0.5
+    kl_weight: float = 1e-4
+    ema_decay: float = 0.998
+    max_grad_norm: float = 1.0
+    save_every: int = 250
+
+    def __post_init__(self) -> None:
+        if self.num_steps < 1:
+            raise ConfigError(f"num_steps is {self.num_steps}; give at least 1")
+        if self.crop % 8 or self.whole % 8:
+            raise ConfigError(f"crop {self.crop} and whole {self.whole} must be multiples of 8, the VAE's factor")
+
+
+Report = Callable[[int, dict[str, float]], None]
+
+
+def train_vae(work: Path, config: VaeTrainConfig, *, report: Report | None = None) -> Any:
+    """Trains, or goes on with what `work` holds, and returns the averaged AutoencoderKL, fp32, in eval mode,
+    its latents standardized and its `scaling_factor` measured.
+
+    Raises ConfigError where `work` was begun with other settings, TrainingError for a loss that is not finite.
+    """
+    _remember_config(work, config)
+    vae = create_vae(config.seed)
+    averaged = create_vae(config.seed).requires_grad_(False)
+    optimizer = torch.optim.AdamW(vae.parameters(), lr=config.learning_rate, betas=(0.9, 0.99), weight_decay=1e-3)
+    first = _load_state(work / STATE_FILE, vae, averaged, optimizer)
+    started, last = time.monotonic(), first
+    for step in range(first, config.num_steps):
         for group in optimizer.param_groups:
-            group["lr"] = LEARNING_RATE * _rate(step, num_steps)
-        loss = vae_loss(vae, _batch(pictures, seed, step), torch.Generator().manual_seed(seed + step))
-        optimizer.zero_grad()
-        torch.autograd.backward(loss)
-        torch.nn.utils.clip_grad_norm_(vae.parameters(), 1.0)
-        optimizer.step()
-        step += 1
-        with torch.no_grad():
-            for name, p in vae.named_parameters():
-                averages[name].lerp_(p, 1 - min(EMA_DECAY, (1 + step) / (10 + step)))
-        if step % _CHECKPOINT_EVERY == 0 or step == num_steps:
-            _checkpoint(work, vae, optimizer, averages, step)
-            rate = (step - first) / (time.monotonic() - began)
-            say(
-                f"VAE step {step}/{num_steps} loss {loss.item():.4f} {rate:.2f}/s ETA {(num_steps - step) / rate:.0f} s"
-            )
-    vae.load_state_dict(averages, strict=False)
-    vae.register_to_config(scaling_factor=measure_scaling_factor(vae, seed))
-    return vae.eval()
+            group["lr"] = learning_rate_at(step, config)
+        losses = _step(vae, optimizer, training_batch(step, config), config, step)
+        _average(averaged, vae, min(config.ema_decay, (1 + step) / (10 + step)))
+        if report and (step + 1) % 50 == 0:
+            seconds = (time.monotonic() - started) / (step + 1 - last)
+            report(step + 1, {**losses, "seconds_per_step": seconds, "eta_s": seconds * (config.num_steps - step - 1)})
+        if (step + 1) % config.save_every == 0 or step + 1 == config.num_steps:
+            _save_state(work / STATE_FILE, vae, averaged, optimizer, step + 1)
+    averaged.eval()
+    standardize_latents(averaged)
+    averaged.register_to_config(scaling_factor=measure_scaling_factor(averaged))
+    return averaged
 
 
-def vae_loss(vae: AutoencoderKL, pixels_BCHW: Tensor, generator: torch.Generator) -> Tensor:
-    """L1, L1 of the differences between neighbours (for crisp edges), and a little KL."""
+def learning_rate_at(step: int, config: VaeTrainConfig) -> float:
+    """Linear warm-up, then a cosine to zero."""
+    warm = min(1.0, (step + 1) / config.num_warmup_steps)
+    return config.learning_rate * warm * 0.5 * (1 + math.cos(math.pi * step / config.num_steps))
+
+
+def training_batch(step: int, config: VaeTrainConfig) -> Tensor:
+    """Pixels of one step, (B, 3, H, W) in [-1, 1]."""
+    rng = np.random.default_rng([config.seed, step])
+    whole = step >= config.num_steps * (1 - config.share_of_wholes)
+    count, side = (config.num_wholes, config.whole) if whole else (config.num_crops, config.crop)
+    pictures: list[Image.Image] = []
+    source: Image.Image | None = None
+    while len(pictures) < count:
+        if rng.random() < config.share_of_textures:
+            pictures.append(dead_leaves(rng, side))
+            continue
+        # Painting costs more than cropping: a drawing serves for a few crops.
+        if source is None or whole or rng.random() < 0.4:
+            size = int(rng.choice([config.whole, config.whole, config.whole * 3 // 4, config.whole * 3 // 2]))
+            source = sample(int(rng.integers(2**40)), size=max(size, side), manners=TRAIN_MANNERS).image
+        pictures.append(_random_crop(source, side, rng))
+    return torch.stack([to_pixels(picture) for picture in pictures])
+
+
+def to_pixels(image: Image.Image) -> Tensor:
+    """An RGB picture as (3, H, W) in [-1, 1]."""
+    array = np.asarray(image, dtype=np.float32) / 127.5 - 1
+    return torch.from_numpy(array).permute(2, 0, 1).contiguous()
+
+
+@torch.no_grad()
+def standardize_latents(vae: Any) -> None:
+    """Gives each latent channel mean 0 and deviation 1 over drawings, in place; what is decoded stays the same.
+
+    Stable Diffusion's pipelines know one scale for all channels and no shift, so both go into the two 1 × 1
+    convolutions around the latents.
+    """
+    latents = _latents_of_drawings(vae)
+    mean_C, deviation_C = latents.mean(dim=(0, 2, 3)), latents.std(dim=(0, 2, 3))
+    channels = len(mean_C)
+    inner, outer = vae.post_quant_conv, vae.quant_conv
+    outer.weight[:channels] /= deviation_C[:, None, None, None]
+    outer.bias[:channels] = (outer.bias[:channels] - mean_C) / deviation_C
+    outer.bias[channels:] -= 2 * deviation_C.log()  # The log of the variance.
+    inner.bias += inner.weight[:, :, 0, 0] @ mean_C
+    inner.weight *= deviation_C[None, :, None, None]
+
+
+@torch.no_grad()
+def measure_scaling_factor(vae: Any) -> float:
+    """1 / std of the latents of drawings that training did not see: what makes them of unit deviation."""
+    return round(1 / float(_latents_of_drawings(vae, seed=100).std()), 5)
+
+
+def _latents_of_drawings(vae: Any, *, count: int = 128, seed: int = 99) -> Tensor:
+    pixels = torch.stack([to_pixels(sample((1 << 41) + seed * 10_007 + i).image) for i in range(count)])
+    return torch.cat([vae.encode(chunk).latent_dist.mean for chunk in torch.split(pixels, 16)])
+
+
+def _step(
+    vae: Any, optimizer: torch.optim.Optimizer, pixels: Tensor, config: VaeTrainConfig, step: int
+) -> dict[str, float]:
+    generator = torch.Generator().manual_seed(config.seed * 1_000_003 + step)
     with torch.autocast("cpu", torch.bfloat16):
-        posterior = vae.encode(pixels_BCHW).latent_dist
-        decoded = vae.decode(posterior.sample(generator=generator)).sample.float()
-    pixel = (decoded - pixels_BCHW).abs().mean()
-    edges = sum(
-        (d.diff(dim=axis) - p.diff(dim=axis)).abs().mean()
-        for axis in (2, 3)
-        for d, p in (
-            (decoded, pixels_BCHW),
-            (functional.avg_pool2d(decoded, 4), functional.avg_pool2d(pixels_BCHW, 4)),
-        )
-    )
-    loss: Tensor = pixel + EDGE_WEIGHT * edges + KL_WEIGHT * posterior.kl().mean()
-    return loss
+        posterior = vae.encode(pixels).latent_dist
+        noise = torch.randn(posterior.mean.shape, generator=generator)
+        decoded = vae.decode(posterior.mean.float() + posterior.std.float() * noise).sample
+    decoded = decoded.float()
+    absolute = (decoded - pixels).abs().mean()
+    edges = gradient_loss(decoded, pixels)
+    mean, logvar = posterior.mean.float(), posterior.logvar.float()
+    divergence = 0.5 * (mean.square() + logvar.exp() - 1 - logvar).mean()
+    loss = absolute + config.gradient_weight * edges + config.kl_weight * divergence
+    if not torch.isfinite(loss):
+        raise TrainingError(f"the VAE's loss is {loss.item()} at step {step}: lower the learning rate")
+    optimizer.zero_grad(set_to_none=True)
+    loss.backward()
+    torch.nn.utils.clip_grad_norm_(vae.parameters(), config.max_grad_norm)
+    optimizer.step()
+    return {"absolute": absolute.item(), "edges": edges.item(), "divergence": divergence.item()}
 
 
-def measure_scaling_factor(vae: AutoencoderKL, seed: int, num_drawings: int = 128) -> float:
-    """1 / standard deviation of the latents of drawings, as Rombach et al. 2022 (arXiv:2112.10752) scale them."""
-    drawings = [np.asarray(sample(seed + 5_000_000 + i, SIZE).image) for i in range(num_drawings)]
+def gradient_loss(decoded: Tensor, pixels: Tensor) -> Tensor:
+    """Mean absolute difference of the finite differences in x and y: what keeps edges sharp."""
+    error = decoded - pixels
+    return error.diff(dim=-1).abs().mean() + error.diff(dim=-2).abs().mean()
+
+
+def _random_crop(image: Image.Image, side: int, rng: np.random.Generator) -> Image.Image:
+    left, top = (int(rng.integers(image.size[0] - side + 1)) for _ in range(2))
+    crop = image.crop((left, top, left + side, top + side))
+    return crop.transpose(Image.Transpose.FLIP_LEFT_RIGHT) if rng.random() < 0.5 else crop
+
+
+def _average(averaged: Any, vae: Any, decay: float) -> None:
     with torch.no_grad():
-        latents = [
-            vae.encode(_to_pixels(np.stack(drawings[i : i + 16]))).latent_dist.mean for i in range(0, num_drawings, 16)
-        ]
-    return round(1.0 / float(torch.cat(latents).std()), 5)
+        torch._foreach_lerp_(list(averaged.parameters()), list(vae.parameters()), 1 - decay)
 
 
-def texture(random: np.random.Generator, size: int) -> "np.ndarray[tuple[int, ...], np.dtype[np.uint8]]":
-    """A picture like a detail of a painting: clouds of colour over several octaves, with strokes and edges."""
-    from PIL import Image
-
-    base = np.zeros((size, size, 3), dtype=np.float32) + random.uniform(30, 225, 3)
-    for cells in (2, 4, 8, 16, 32, 64):
-        strength = random.uniform(10, 55) * (2 / cells) ** random.uniform(0.2, 0.8)
-        noise = random.normal(0, 1, (cells, cells, 3)).astype(np.float32)
-        noise = 0.6 * noise.mean(axis=2, keepdims=True) + 0.4 * noise
-        layers = [Image.fromarray(noise[:, :, c]).resize((size, size), Image.Resampling.BICUBIC) for c in range(3)]
-        base += strength * np.stack([np.asarray(layer) for layer in layers], axis=2)
-    for _ in range(int(random.integers(0, 6))):
-        angle, offset = random.uniform(0, np.pi), random.uniform(-0.4, 0.4)
-        y, x = np.mgrid[-0.5 : 0.5 : size * 1j, -0.5 : 0.5 : size * 1j]
-        side = (np.cos(angle) * x + np.sin(angle) * y > offset)[:, :, None]
-        base += side * random.normal(0, 22, 3)
-    return np.asarray(np.clip(base, 0, 255)).astype(np.uint8)
-
-
-def _pictures(num_drawings: int, seed: int) -> "np.ndarray[tuple[int, ...], np.dtype[np.uint8]]":
-    random = np.random.default_rng([seed, 99])
-    drawings = [np.asarray(sample(seed + i, SIZE).image) for i in range(num_drawings)]
-    return np.stack([*drawings, *(texture(random, SIZE) for _ in range(num_drawings * 2 // 3))])
-
-
-def _batch(pictures: "np.ndarray[tuple[int, ...], np.dtype[np.uint8]]", seed: int, step: int) -> Tensor:
-    """Crops, mirrored and with channels now and then exchanged."""
-    random = np.random.default_rng([seed, step, 7])
-    crops = []
-    for index in random.integers(0, len(pictures), BATCH_SIZE):
-        top, left = random.integers(0, SIZE - CROP + 1, 2)
-        crop = pictures[index, top : top + CROP, left : left + CROP]
-        crop = crop[:, :: -1 if random.integers(2) else 1]
-        if random.integers(3) == 0:
-            crop = crop[:, :, random.permutation(3)]
-        crops.append(crop)
-    return _to_pixels(np.stack(crops))
-
-
-def _to_pixels(pictures: "np.ndarray[tuple[int, ...], np.dtype[np.uint8]]") -> Tensor:
-    pixels = torch.from_numpy(np.ascontiguousarray(pictures)).permute(0, 3, 1, 2).float() / 127.5 - 1
-    return pixels.contiguous(memory_format=torch.channels_last)
-
-
-def _rate(step: int, num_steps: int) -> float:
-    if step < NUM_WARMUP_STEPS:
-        return (step + 1) / NUM_WARMUP_STEPS
-    done = (step - NUM_WARMUP_STEPS) / max(1, num_steps - NUM_WARMUP_STEPS)
-    return 0.02 + 0.98 * (1 + float(np.cos(np.pi * done))) / 2
-
-
-def _checkpoint(
-    work: Path, vae: AutoencoderKL, optimizer: torch.optim.Optimizer, averages: dict[str, Tensor], step: int
-) -> None:
-    tensors: dict[str, Tensor] = {}
-    for name, p in vae.named_parameters():
-        tensors |= {f"weights/{name}": p.detach(), f"averages/{name}": averages[name]}
-        tensors |= {f"{key}/{name}": optimizer.state[p][key] for key in ("exp_avg", "exp_avg_sq")}
+def _remember_config(work: Path, config: VaeTrainConfig) -> None:
     work.mkdir(parents=True, exist_ok=True)
-    partial = work / "vae.partial"
-    save_file({name: t.contiguous() for name, t in tensors.items()}, partial, metadata={"step": str(step)})
-    partial.replace(work / "vae.safetensors")
-    (work / "vae.json").write_text(json.dumps({"step": step}))
+    path, now = work / CONFIG_FILE, dataclasses.asdict(config)
+    if path.is_file() and (before := json.loads(path.read_text())) != now:
+        changed = ", ".join(key for key in now if now[key] != before.get(key))
+        raise ConfigError(f"{work} was begun with other settings of {changed}: give another folder or the old settings")
+    path.write_text(json.dumps(now, indent=2) + "\n")
 
 
-def _resume(work: Path, vae: AutoencoderKL, optimizer: torch.optim.Optimizer, averages: dict[str, Tensor]) -> int:
-    if not (work / "vae.json").is_file():
+def _save_state(path: Path, vae: Any, averaged: Any, optimizer: torch.optim.Optimizer, step: int) -> None:
+    """One file, replaced whole, so that an interruption leaves the previous state."""
+    tensors = {f"model.{name}": value for name, value in vae.state_dict().items()}
+    tensors |= {f"ema.{name}": value for name, value in averaged.state_dict().items()}
+    for name, parameter in vae.named_parameters():
+        for moment in ("exp_avg", "exp_avg_sq"):
+            tensors[f"{moment}.{name}"] = optimizer.state[parameter][moment]
+    partial = path.with_suffix(".partial")
+    save_file(tensors, partial, metadata={"step": str(step)})
+    partial.replace(path)
+
+
+def _load_state(path: Path, vae: Any, averaged: Any, optimizer: torch.optim.Optimizer) -> int:
+    """The step to go on from; 0 where nothing is saved."""
+    if not path.is_file():
         return 0
-    step = int(json.loads((work / "vae.json").read_text())["step"])
-    tensors = load_file(work / "vae.safetensors")
-    with torch.no_grad():
-        for name, p in vae.named_parameters():
-            p.copy_(tensors[f"weights/{name}"])
-            averages[name].copy_(tensors[f"averages/{name}"])
-            state = {key: tensors[f"{key}/{name}"].clone() for key in ("exp_avg", "exp_avg_sq")}
-            optimizer.state[p] = {"step": torch.tensor(float(step)), **state}
+    with safe_open(path, framework="pt") as file:
+        step = int(file.metadata()["step"])
+        vae.load_state_dict({name: file.get_tensor(f"model.{name}") for name in vae.state_dict()})
+        averaged.load_state_dict({name: file.get_tensor(f"ema.{name}") for name in averaged.state_dict()})
+        for name, parameter in vae.named_parameters():
+            optimizer.state[parameter] = {
+                "step": torch.tensor(float(step)),
+                **{moment: file.get_tensor(f"{moment}.{name}") for moment in ("exp_avg", "exp_avg_sq")},
+            }
     return step

@@ -32,7 +32,7 @@ class FsspecBackend(Backend):
     def uri(self, path: str) -> str:
         return path
 
-    def read(self, path: str, start: int = 0, stop: int | None = None, generation: str | None = None) -> bytes:
+    def read(self, path: str, start: int = 0, stop: int | None = None, generation: str | None = None) -> bytes:  # noqa: ARG002
         if stop is not None and stop <= start:
             return b""
         data: bytes = self._do("reading", path, lambda fs: fs.cat_file(path, start or None, stop))

@@ -25,7 +25,7 @@ class LocalBackend(Backend):
     def uri(self, path: str) -> str:
         return f"file://{path}"
 
-    def read(self, path: str, start: int = 0, stop: int | None = None, generation: str | None = None) -> bytes:
+    def read(self, path: str, start: int = 0, stop: int | None = None, generation: str | None = None) -> bytes:  # noqa: ARG002
         with translated(path, "reading"), Path(path).open("rb") as file:
             file.seek(start)
             return file.read() if stop is None else file.read(max(0, stop - start))

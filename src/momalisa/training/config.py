@@ -175,6 +175,10 @@ class EngineConfig:
             not (self.cpu_offload and self.zero_stage == 0),
             "engine.cpu_offload needs engine.zero_stage 1, 2 or 3",
         )
+        _require(
+            not (self.channels_last and self.zero_stage != 0),
+            "engine.channels_last needs engine.zero_stage 0: ZeRO keeps the weights flat",
+        )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

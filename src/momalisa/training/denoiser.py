@@ -52,8 +52,6 @@ def build_denoiser(components: Components, config: TrainConfig) -> Denoiser:
         _randomize(denoiser)
     if config.engine.gradient_checkpointing:
         _checkpoint_gradients(denoiser)
-    if config.engine.channels_last:
-        denoiser.unet.to(memory_format=torch.channels_last)
     denoiser.train()
     return denoiser
 

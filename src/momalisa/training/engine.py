@@ -45,6 +45,9 @@ class TrainingEngine:
         )
         self.module: Any = self._engine.module
         self._norm = 0.0
+        if config.engine.channels_last:
+            # After DeepSpeed has sent the weights around, which it does for plain layouts only.
+            self.module.to(memory_format=torch.channels_last)
         self.parameters: dict[str, nn.Parameter] = {
             name: p for name, p in self.module.named_parameters() if p.requires_grad
         }

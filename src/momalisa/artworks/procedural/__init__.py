@@ -1,27 +1,32 @@
-"""Captioned abstract pictures, painted from a seed: what the miniature model learns from.
+"""Abstract pictures with captions, painted from a seed: the drawings that `tiny` learns from.
 
-`sample(seed)` chooses a manner and two colours and paints; `write_folder` makes a folder in the form
-that `jobs/prepare.py` reads. Needs no torch.
+A manner is a way of painting that art lovers know by sight; each takes a foreground and a ground.
+Only numpy and Pillow are needed.
 """
 
-from momalisa.artworks.procedural.colours import COLOURS
+from momalisa.artworks.procedural.captions import KEYWORDS, all_captions
 from momalisa.artworks.procedural.drawing import (
     HELD_OUT_MANNERS,
     MANNERS,
-    TRAINED_MANNERS,
+    TRAIN_MANNERS,
     Drawing,
+    contact_sheet,
     draw,
     is_held_out,
     sample,
     write_folder,
 )
+from momalisa.artworks.procedural.palette import COLORS
 
 __all__ = [
-    "COLOURS",
+    "COLORS",
     "HELD_OUT_MANNERS",
+    "KEYWORDS",
     "MANNERS",
-    "TRAINED_MANNERS",
+    "TRAIN_MANNERS",
     "Drawing",
+    "all_captions",
+    "contact_sheet",
     "draw",
     "is_held_out",
     "sample",

@@ -1,44 +1,44 @@
-"""One drawing: a manner, two colours, a caption, all from a seed."""
+"""Draw one picture, sample many, write a folder of them."""
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
-from momalisa.artworks.procedural import manners
-from momalisa.artworks.procedural.colours import COLOURS, shade
+from momalisa.artworks.procedural import geometry, painterly
+from momalisa.artworks.procedural.canvas import Canvas
+from momalisa.artworks.procedural.captions import caption
+from momalisa.artworks.procedural.palette import COLORS, Rgb, shade
+from momalisa.errors import ConfigError
 
-_OVERSAMPLING = 2
+_PAINTERS: dict[str, Callable[[Canvas, Rgb], None]] = {
+    "color_field": painterly.color_field,
+    "primary_grid": geometry.primary_grid,
+    "dots": geometry.dots,
+    "stripes": geometry.stripes,
+    "concentric_squares": geometry.concentric_squares,
+    "floating_shapes": geometry.floating_shapes,
+    "drips": painterly.drips,
+    "diagonals": geometry.diagonals,
+    "circles": geometry.circles,
+    "cutouts": painterly.cutouts,
+    "waves": geometry.waves,
+    "brush_strokes": painterly.brush_strokes,
+}
 
-MANNERS: dict[str, tuple[manners.Painter, tuple[str, ...]]] = {
-    "colour field": (manners.colour_field, ("a field painting in {f} and {g}", "{f} colour fields on {g}", "a colour field in {f} on a {g} ground")),
-    "primary grid": (manners.primary_grid, ("a grid with {f} blocks on {g}", "{f} blocks in a black grid on a {g} ground", "a grid painting in {f} and {g}")),
-    "dots": (manners.dots, ("{f} dots on a {g} ground", "{f} dots on {g}", "a {g} canvas with {f} dots")),
-    "stripes": (manners.stripes, ("{f} stripes on a {g} ground", "{f} and {g} stripes", "a {g} canvas with {f} stripes")),
-    "concentric squares": (manners.concentric_squares, ("concentric squares in {f} on {g}", "{f} squares within squares on a {g} ground", "a homage to the square in {f} and {g}")),
-    "floating shapes": (manners.floating_shapes, ("floating {f} shapes on a {g} ground", "{f} geometric shapes floating on {g}", "geometric shapes in {f} on {g}")),
-    "drips": (manners.drips, ("{f} drips on a {g} ground", "a drip painting in {f} on {g}", "{f} paint dripped over {g}")),
-    "hard edge": (manners.hard_edge, ("hard-edge diagonals in {f} on {g}", "{f} diagonals on a {g} ground", "a hard-edge painting in {f} and {g}")),
-    "circles in circles": (manners.circles_in_circles, ("{f} circles in circles on {g}", "circles within circles in {f} on a {g} ground", "{f} rings on {g}")),
-    "cut-outs": (manners.cut_outs, ("{f} paper cut-outs on a {g} ground", "{f} cut-outs on {g}", "a collage of {f} leaves on {g}")),
-    "op-art waves": (manners.op_waves, ("op-art waves in {f} on {g}", "{f} waves on a {g} ground", "wavy {f} lines on {g}")),
-    "brush strokes": (manners.brush_strokes, ("{f} brush strokes on a {g} ground", "brush strokes in {f} on {g}", "a field of {f} strokes on {g}")),
-}  # fmt: skip
-"""Name → painter and caption forms."""
-
-HELD_OUT_MANNERS = ("concentric squares", "op-art waves")
-"""Kept out of the shipped model's training: what a fine-tune can teach it."""
-
-TRAINED_MANNERS = tuple(name for name in MANNERS if name not in HELD_OUT_MANNERS)
+MANNERS: tuple[str, ...] = tuple(_PAINTERS)
+HELD_OUT_MANNERS: tuple[str, ...] = ("concentric_squares", "waves")
+"""Manners that `tiny` never sees in training, so that a fine-tune has something to learn."""
+TRAIN_MANNERS: tuple[str, ...] = tuple(manner for manner in MANNERS if manner not in HELD_OUT_MANNERS)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Drawing:
-    """A picture and what is in it."""
+    """A picture with what it is called."""
 
     image: Image.Image
     caption: str
@@ -48,76 +48,80 @@ class Drawing:
 
 
 def draw(seed: int, size: int, manner: str, foreground: str, ground: str) -> Image.Image:
-    """The picture of a seed, `size` × `size` pixels."""
-    random = np.random.default_rng([seed, 1])
-    side = size * _OVERSAMPLING
-    image = Image.new("RGB", (side, side), shade(ground, random))
-    MANNERS[manner][0](
-        image,
-        side,
-        random,
-        lambda: shade(foreground, random, 0.7),
-        lambda: shade(ground, random, 0.7),
-    )
-    small = np.asarray(image.resize((size, size), Image.Resampling.BOX), dtype=np.float32)
-    return Image.fromarray(_grain(small, random))
+    """Paints an RGB picture of `size` × `size` pixels; the same arguments give the same pixels.
 
-
-def sample(
-    seed: int, size: int = 128, manners: Sequence[str] = TRAINED_MANNERS, *, held_out: bool | None = False
-) -> Drawing:
-    """A drawing of one of the manners in two different colours, all chosen by the seed.
-
-    held_out: only combinations that `is_held_out` says are (True) or are not (False); None for any.
+    Raises ConfigError for an unknown manner or colour, equal colours, or a side below 16.
     """
-    random = np.random.default_rng([seed, 0])
-    while True:
-        manner = str(random.choice(list(manners)))
-        foreground, ground = (str(name) for name in random.choice(list(COLOURS), size=2, replace=False))
-        if held_out is None or is_held_out(manner, foreground, ground) == held_out:
-            break
-    form = str(random.choice(list(MANNERS[manner][1])))
-    caption = form.format(f=foreground, g=ground)
-    return Drawing(draw(seed, size, manner, foreground, ground), caption, manner, foreground, ground)
+    if manner not in _PAINTERS:
+        raise ConfigError(f"no manner {manner!r}; choose from {', '.join(MANNERS)}")
+    for color in (foreground, ground):
+        if color not in COLORS:
+            raise ConfigError(f"no color {color!r}; choose from {', '.join(COLORS)}")
+    if foreground == ground:
+        raise ConfigError(f"foreground and ground are both {ground}: nothing would be seen; choose two colors")
+    if size < 16:
+        raise ConfigError(f"a drawing of {size} pixels is too small; choose a size of at least 16")
+    rng = np.random.default_rng([seed, MANNERS.index(manner)])
+    ground_shade, foreground_shade = shade(ground, rng), shade(foreground, rng)
+    canvas = Canvas(size, ground_shade, rng)
+    _PAINTERS[manner](canvas, foreground_shade)
+    return canvas.finish()
 
 
 def is_held_out(manner: str, foreground: str, ground: str) -> bool:
-    """Whether a combination is among the tenth that the shipped model never saw."""
-    digest = hashlib.sha256(f"{manner}/{foreground}/{ground}".encode()).digest()
-    return int.from_bytes(digest[:4], "big") % 10 == 0
+    """Whether a combination is kept out of training: a tenth of all, the same for ever."""
+    return hashlib.sha256(f"{manner}/{foreground}/{ground}".encode()).digest()[0] % 10 == 0
+
+
+def sample(seed: int, *, size: int = 128, manners: Sequence[str] = TRAIN_MANNERS, held_out: bool = False) -> Drawing:
+    """One captioned drawing: manner and colours chosen by the seed, among the trained combinations or,
+    with `held_out`, among those that are kept out."""
+    if not manners:
+        raise ConfigError(f"no manners given; choose from {', '.join(MANNERS)}")
+    rng = np.random.default_rng([seed, 0x7A])
+    while True:
+        manner = str(manners[int(rng.integers(len(manners)))])
+        foreground, ground = (COLORS[int(i)] for i in rng.choice(len(COLORS), size=2, replace=False))
+        if is_held_out(manner, foreground, ground) == held_out:
+            break
+    return Drawing(
+        image=draw(seed, size, manner, foreground, ground),
+        caption=caption(manner, foreground, ground, rng),
+        manner=manner,
+        foreground=foreground,
+        ground=ground,
+    )
 
 
 def write_folder(
-    folder: Path, *, count: int, seed: int, manners: Sequence[str] = TRAINED_MANNERS, size: int = 128
+    path: Path | str, count: int, seed: int, manners: Sequence[str] = TRAIN_MANNERS, *, size: int = 128
 ) -> None:
-    """Writes drawings as PNG files with `metadata.jsonl`: what `jobs/prepare.py` reads.
-
-    The same arguments give the same bytes. The metadata is written last.
-    """
-    images = folder / "images"
-    images.mkdir(parents=True, exist_ok=True)
+    """Writes `count` drawings as PNG with `metadata.jsonl` (file_name, text, manner, foreground, ground),
+    the metadata last."""
+    folder = Path(path)
+    (folder / "images").mkdir(parents=True, exist_ok=True)
     lines = []
     for index in range(count):
-        drawing = sample(seed * 1_000_003 + index, size, manners)
-        name = f"images/{index:06d}.png"
-        drawing.image.save(folder / name)
+        drawing = sample(seed * 1_000_003 + index, size=size, manners=manners)
+        file_name = f"images/{index:06d}.png"
+        drawing.image.save(folder / file_name, compress_level=1)
         row = {
-            "file_name": name,
+            "file_name": file_name,
             "text": drawing.caption,
             "manner": drawing.manner,
             "foreground": drawing.foreground,
             "ground": drawing.ground,
         }
-        lines.append(json.dumps(row))
-    (folder / "metadata.jsonl").write_text("\n".join(lines) + "\n")
+        lines.append(json.dumps(row) + "\n")
+    (folder / "metadata.jsonl").write_text("".join(lines), encoding="utf-8")
 
 
-def _grain(
-    pixels_HWC: "np.ndarray[tuple[int, ...], np.dtype[np.float32]]", random: np.random.Generator
-) -> "np.ndarray[tuple[int, ...], np.dtype[np.uint8]]":
-    """A slight weave of canvas."""
-    height, width, _ = pixels_HWC.shape
-    fine = random.normal(0, 1.6, (height, width, 1)).astype(np.float32)
-    broad = random.normal(0, 1.0, (height // 8 + 1, width // 8 + 1)).astype(np.float32)
-    cloud = np.asarray(Image.fromarray(broad).resize((width, height), Image.Resampling.BICUBIC))[:, :, None] * 2.0
-    return np.asarray(np.clip(pixels_HWC + fine + cloud, 0, 255)).astype(np.uint8)
+def contact_sheet(*, per_manner: int = 8, size: int = 128, seed: int = 0, gap: int = 6) -> Image.Image:
+    """A row of samples for each manner."""
+    step = size + gap
+    sheet = Image.new("RGB", (per_manner * step + gap, len(MANNERS) * step + gap), (250, 250, 248))
+    for row, manner in enumerate(MANNERS):
+        for column in range(per_manner):
+            image = sample(seed * 1_000_003 + column * 97 + row, size=size, manners=(manner,)).image
+            sheet.paste(image, (gap + column * step, gap + row * step))
+    return sheet
