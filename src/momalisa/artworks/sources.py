@@ -64,10 +64,10 @@ def list_input(uri: str) -> Listing:
     parquet = sorted(key for key in keys if key.endswith(".parquet"))
     if parquet:
         return _from_parquet(store, parquet)
-    what = "is empty or does not exist" if not keys else f"has {len(keys)} files, but"
+    what = f"has {len(keys)} files, but" if keys else "is empty or does not exist:"
     raise DatasetError(
-        f"{uri} {what}{' no' if keys else '; there is no'} metadata.jsonl, metadata.csv or *.parquet in it: give a folder with "
-        'images and a metadata.jsonl whose lines have "file_name" and "text"'
+        f"{uri} {what} no metadata.jsonl, metadata.csv or *.parquet is in it: give a folder of images with a "
+        'metadata.jsonl, whose lines have "file_name" and the columns of the caption'
     )
 
 

@@ -16,11 +16,11 @@ from momalisa.training.config import (
 
 KNOWN_PROMPTS = (
     "blue dots on a yellow ground",
-    "a field painting in orange and pink",
-    "red and white stripes",
-    "a grid with red and blue blocks",
+    "orange and pink color field",
+    "red stripes on white",
+    "a collage of cut-outs in turquoise and pink",
     "green circles on a black ground",
-    "brush strokes in violet and yellow",
+    "white shapes on a violet ground",
 )
 """Prompts that the shipped model draws well: what a fine-tune should not forget."""
 
@@ -43,10 +43,10 @@ def demo() -> TrainConfig:
             num_samples=16,
             timesteps_per_sample=2,
             prompts=(
-                "concentric squares in red and blue",
-                "concentric squares in yellow and green",
+                "red concentric squares on blue",
+                "concentric squares in yellow over green",
                 "blue dots on a yellow ground",
-                "red and white stripes",
+                "red stripes on white",
             ),
             guidance_scale=4.0,
             forgetting_prompts=KNOWN_PROMPTS,

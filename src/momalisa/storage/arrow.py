@@ -95,7 +95,7 @@ class BackendHandler(FileSystemHandler):  # type: ignore[misc]
     def open_output_stream(self, path: str, metadata: Any = None) -> pyarrow.NativeFile:  # noqa: ARG002
         return pyarrow.PythonFile(_Upload(self._backend, self._own(path)), mode="w")
 
-    def open_append_stream(self, path: str, metadata: Any = None) -> pyarrow.NativeFile:  # noqa: ARG002
+    def open_append_stream(self, path: str, metadata: Any = None) -> pyarrow.NativeFile:
         raise NotImplementedError(f"{path}: objects in buckets cannot be appended to")
 
     def _own(self, path: str) -> str:

@@ -81,13 +81,13 @@ class Backend(ABC):
         reader = RangeReader(lambda start, stop: self.read(path, start, stop, entry.generation), entry.num_bytes)
         return io.BufferedReader(reader, _READER_BUFFER_BYTES)
 
-    def create(self, path: str, data: bytes) -> Version:
+    def create(self, path: str, data: bytes) -> Version:  # noqa: ARG002
         raise UnsupportedOperationError(self._cannot(path, "create-if-absent"))
 
     def read_versioned(self, path: str) -> tuple[bytes, Version]:
         raise UnsupportedOperationError(self._cannot(path, "versions"))
 
-    def compare_and_swap(self, path: str, data: bytes, expected: Version) -> Version:
+    def compare_and_swap(self, path: str, data: bytes, expected: Version) -> Version:  # noqa: ARG002
         raise UnsupportedOperationError(self._cannot(path, "compare-and-swap"))
 
     def _cannot(self, path: str, what: str) -> str:

@@ -18,7 +18,7 @@ from momalisa.errors import AlreadyExistsError, ConflictError, ObjectNotFoundErr
 from momalisa.storage.backend import Backend, Entry, Version, run_parallel
 from momalisa.storage.gcs_answers import (
     RANGE_NOT_SATISFIABLE,
-    PreconditionFailed,
+    PreconditionFailedError,
     parse_content_range,
     parse_json,
     raise_for_status,
@@ -117,7 +117,7 @@ class GcsBackend(Backend):
     def create(self, path: str, data: bytes) -> Version:
         try:
             return self._write_if(path, data, Version("0"))
-        except PreconditionFailed as e:
+        except PreconditionFailedError as e:
             raise AlreadyExistsError(f"{self.uri(path)} exists already") from e
 
     def read_versioned(self, path: str) -> tuple[bytes, Version]:
@@ -134,14 +134,14 @@ class GcsBackend(Backend):
     def compare_and_swap(self, path: str, data: bytes, expected: Version) -> Version:
         try:
             return self._write_if(path, data, expected)
-        except PreconditionFailed as e:
+        except PreconditionFailedError as e:
             raise ConflictError(f"{self.uri(path)} was changed or deleted meanwhile: read it again, then swap") from e
 
     def _write_if(self, path: str, data: bytes, expected: Version) -> Version:
         """Write if the object is at the expected generation ("0": if there is none).
 
         A retry that finds another generation asks whose: if the object bears this write's mark, an earlier attempt did
-        succeed and only its answer was lost. Raises PreconditionFailed.
+        succeed and only its answer was lost. Raises PreconditionFailedError.
         """
         marks = (uuid.uuid4().hex[:16], *expected.writes)[:_NUM_MARKS]
         is_retry = False
@@ -151,7 +151,7 @@ class GcsBackend(Backend):
             try:
                 stored = self._insert(path, data, marks, ifGenerationMatch=expected.token)
                 return Version(str(stored["generation"]), marks)
-            except PreconditionFailed:
+            except PreconditionFailedError:
                 own = self._own_write(path, marks[0]) if is_retry else None
                 if own is None:
                     raise

@@ -23,7 +23,7 @@ _PERMISSIONS = {
 }
 
 
-class PreconditionFailed(StorageError):
+class PreconditionFailedError(StorageError):
     """The object's generation is not the one that was named. Never leaves this package."""
 
 
@@ -46,7 +46,7 @@ def raise_for_status(answer: "Answer", doing: str, uri: str, *, anonymous: bool)
     if status in (401, 403):
         raise AccessDeniedError(f"{doing} {uri}: access denied ({status}: {message}): {_access_fix(doing, anonymous)}")
     if status == 412:
-        raise PreconditionFailed(f"{doing} {uri}: {message}")
+        raise PreconditionFailedError(f"{doing} {uri}: {message}")
     raise StorageError(f"{doing} {uri}: refused with status {status}: {message}")
 
 

@@ -88,7 +88,7 @@ def connect(endpoint: str | None, retry: RetryPolicy) -> GcsHttp:
     )
     return GcsHttp(
         endpoint_url=endpoint,
-        token="anon" if endpoint else None,  # noqa: S106
+        token="anon" if endpoint else None,
         requests_timeout=timeout,
         use_listings_cache=False,
         skip_instance_cache=True,

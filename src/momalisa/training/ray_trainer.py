@@ -195,7 +195,7 @@ def _stopping_on_sigterm(output: Store) -> Iterator[None]:
         yield
         return
 
-    def ask(number: int, _frame: FrameType | None) -> None:
+    def ask(_number: int, _frame: FrameType | None) -> None:
         signal.signal(signal.SIGINT, previous[signal.SIGINT])
         # In a thread: a handler may not wait for a bucket.
         threading.Thread(target=ask_to_stop, args=(output,), daemon=True).start()

@@ -1,0 +1,157 @@
+"""Artworks to shards on a real local Ray."""
+
+import io
+import json
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import ray
+from PIL import Image
+
+from momalisa.artworks.dataset import StoredDataset
+from momalisa.artworks.prepare import PrepareConfig, prepare
+from momalisa.errors import ConfigError, DatasetError
+
+CONFIG = PrepareConfig(caption_template="{title} by {artist}", validation_share=0.3, shard_rows=10)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _ray() -> object:
+    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, object_store_memory=128 * 2**20)
+    yield
+    ray.shutdown()
+
+
+def picture(number: int, size: tuple[int, int] = (40, 36)) -> Image.Image:
+    pixels = np.random.default_rng(number).integers(0, 256, (size[1], size[0], 3), dtype=np.uint8)
+    return Image.fromarray(pixels)
+
+
+def write_input(folder: Path, count: int) -> list[dict[str, object]]:
+    (folder / "images").mkdir(parents=True)
+    rows: list[dict[str, object]] = []
+    for number in range(count):
+        name = f"images/{number:03d}.png"
+        picture(number).save(folder / name)
+        rows.append({"file_name": name, "title": f"Untitled {number}", "artist": "Anon", "year": 1900 + number})
+    write_metadata(folder, rows)
+    return rows
+
+
+def write_metadata(folder: Path, rows: list[dict[str, object]]) -> None:
+    (folder / "metadata.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+
+def quarantine(output: Path) -> dict[str, str]:
+    lines = [json.loads(line) for line in (output / "quarantine.jsonl").read_text().splitlines()]
+    return {line["file_name"]: line["reason"] for line in lines}
+
+
+def test_every_kind_of_broken_input_is_accounted_for(tmp_path: Path) -> None:
+    source, output = tmp_path / "in", tmp_path / "out"
+    rows = write_input(source, 24)
+    good = (source / "images/000.png").read_bytes()
+    broken = {
+        "empty.png": b"",
+        "text.jpg": b"no picture",
+        "cut.png": good[: len(good) // 2],
+        "copy.png": good,
+        "orphan.png": good,
+    }
+    for name, data in broken.items():
+        (source / "images" / name).write_bytes(data)
+    buffer = io.BytesIO()
+    picture(99, (8, 8)).save(buffer, "PNG")
+    (source / "images/small.png").write_bytes(buffer.getvalue())
+    (source / "notes.txt").write_text("hello")
+    names = ["empty.png", "text.jpg", "cut.png", "copy.png", "small.png", "gone.png"]
+    rows += [{"file_name": f"images/{name}", "title": "T", "artist": "A"} for name in names]
+    rows += [{"file_name": "../outside.png", "title": "T", "artist": "A"}]
+    rows[5]["artist"] = ""
+    write_metadata(source, rows)
+    manifest = prepare(CONFIG, str(source), str(output))
+    found = quarantine(output)
+    assert found["images/empty.png"] == "empty file"
+    assert found["images/text.jpg"] == "not an image"
+    assert found["images/cut.png"].startswith("broken")
+    assert found["images/copy.png"] == "duplicate: the same picture as images/000.png"
+    assert found["images/small.png"].startswith("too small")
+    assert found["images/gone.png"] == "metadata row without a file"
+    assert found["../outside.png"].startswith("unsafe file_name")
+    assert found["images/orphan.png"] == "no metadata row"
+    assert found["images/005.png"] == "empty caption"
+    assert found["notes.txt"] == "not an image"
+    assert manifest.num_rows == 23
+    assert manifest.inputs.num_written + manifest.inputs.num_quarantined == 23 + len(found)
+    assert (output / "contact_sheet.png").is_file()
+
+
+def test_the_same_bytes_whatever_the_parallelism_and_the_order(tmp_path: Path) -> None:
+    source = tmp_path / "in"
+    rows = write_input(source, 24)
+    one = prepare(CONFIG, str(source), str(tmp_path / "one"))
+    write_metadata(source, rows[::-1])
+    context = ray.data.DataContext.get_current()
+    context.execution_options.preserve_order = not context.execution_options.preserve_order
+    two = prepare(CONFIG, str(source), str(tmp_path / "two"))
+    assert one == two
+    for shard in one.shards:
+        assert (tmp_path / "one" / shard.path).read_bytes() == (tmp_path / "two" / shard.path).read_bytes()
+
+
+def test_adding_artworks_moves_none_between_the_splits(tmp_path: Path) -> None:
+    first, second = tmp_path / "few", tmp_path / "many"
+    write_input(first, 20)
+    write_input(second, 40)
+    splits = []
+    for source in (first, second):
+        output = tmp_path / f"{source.name}-out"
+        prepare(CONFIG, str(source), str(output))
+        tables = [pq.read_table(path, columns=["hash", "split"]) for path in sorted((output / "data").glob("*"))]
+        table = pa.concat_tables(tables)
+        splits.append(dict(zip(table["hash"].to_pylist(), table["split"].to_pylist(), strict=True)))
+    assert splits[0].items() <= splits[1].items()
+    assert set(splits[0].values()) == {"train", "validation"}
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_datasets_shows_pictures_at_once(tmp_path: Path) -> None:
+    import datasets
+
+    write_input(tmp_path / "in", 20)
+    prepare(CONFIG, str(tmp_path / "in"), str(tmp_path / "out"))
+    files = [str(path) for path in sorted((tmp_path / "out/data").glob("train-*"))]
+    loaded = datasets.load_dataset("parquet", data_files=files, cache_dir=str(tmp_path / "cache"))["train"]
+    assert isinstance(loaded[0]["image"], Image.Image)
+    assert loaded[0]["image"].size == (40, 36)
+    assert loaded[0]["text"].startswith("Untitled")
+    assert loaded[0]["year"].startswith("19")
+
+
+def test_parquet_and_csv_are_read_as_well(tmp_path: Path) -> None:
+    write_input(tmp_path / "in", 16)
+    first = prepare(CONFIG, str(tmp_path / "in"), str(tmp_path / "one"))
+    again = PrepareConfig(caption_template="{text}", validation_share=0.3, shard_rows=10)
+    second = prepare(again, str(tmp_path / "one/data"), str(tmp_path / "two"))
+    assert second.num_rows == first.num_rows
+    lines = ["file_name,title,artist", *(f"images/{n:03d}.png,Untitled {n},Anon" for n in range(16))]
+    (tmp_path / "in/list.csv").write_text("\n".join(lines))
+    third = prepare(CONFIG, str(tmp_path / "in/list.csv"), str(tmp_path / "three"))
+    assert third.num_rows == 16
+    assert StoredDataset.open(str(tmp_path / "three")).num_rows("train") == first.splits["train"]
+
+
+def test_wrong_input_names_the_fix(tmp_path: Path) -> None:
+    write_input(tmp_path / "in", 8)
+    with pytest.raises(ConfigError, match="artist, title, year"):
+        prepare(PrepareConfig(), str(tmp_path / "in"), str(tmp_path / "out"))
+    with pytest.raises(DatasetError, match=r"metadata\.jsonl"):
+        prepare(CONFIG, str(tmp_path / "nowhere"), str(tmp_path / "out"))
+    prepare(
+        PrepareConfig(caption_template="{title}", validation_share=0.5), str(tmp_path / "in"), str(tmp_path / "out")
+    )
+    with pytest.raises(DatasetError, match="--overwrite"):
+        prepare(CONFIG, str(tmp_path / "in"), str(tmp_path / "out"))
