@@ -79,13 +79,17 @@ def wait_for(condition: Callable[[], bool], process: subprocess.Popen[str], time
 
 
 def workers_of(process: subprocess.Popen[str]) -> list[psutil.Process]:
-    """The Ray Train workers among a driver's descendants and Ray's own processes of its session."""
-    found = []
-    for candidate in psutil.process_iter(["cmdline"]):
-        line = " ".join(candidate.info["cmdline"] or ())
-        if "RayTrainWorker" in line:
-            found.append(candidate)
-    return found
+    """The Ray Train workers among a driver's descendants: another run on this machine is none of ours."""
+    family = psutil.Process(process.pid).children(recursive=True)
+    return [member for member in family if "RayTrainWorker" in " ".join(_command(member))]
+
+
+def _command(process: psutil.Process) -> list[str]:
+    try:
+        line: list[str] = process.cmdline()
+    except psutil.NoSuchProcess:
+        return []
+    return line
 
 
 def kill_all(process: subprocess.Popen[str]) -> None:

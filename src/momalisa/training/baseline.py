@@ -12,6 +12,8 @@ import numpy as np
 
 from momalisa.artworks.dataset import StoredDataset
 from momalisa.storage import Store
+from momalisa.training.config import TrainConfig
+from momalisa.training.estimates import Difference, paired_difference
 from momalisa.training.evaluation import Evaluator, Measurement
 from momalisa.training.learner import Learner
 from momalisa.training.validation_data import validation_pictures
@@ -32,6 +34,12 @@ class Baseline:
     """Held-out pictures of the collection."""
     style_drawn: Any
     """What the base model draws for their captions."""
+
+    def forgetting_since(self, measured: Measurement, config: TrainConfig) -> Difference | None:
+        """How the loss on the base model's own pictures changed; None where it was random and knew nothing."""
+        if config.model.random_init:
+            return None
+        return paired_difference(self.measured.forgetting, measured.forgetting)
 
 
 def establish(evaluator: Evaluator, learner: Learner, dataset: StoredDataset, world: World, output: Store) -> Baseline:

@@ -66,7 +66,7 @@ def _evidence(learner: Learner, baseline: Baseline, measured: Measurement, drawn
         validation_before=estimate_loss(baseline.measured.validation),
         validation_after=estimate_loss(measured.validation),
         validation=paired_difference(baseline.measured.validation, measured.validation),
-        forgetting=paired_difference(baseline.measured.forgetting, measured.forgetting),
+        forgetting=baseline.forgetting_since(measured, learner.config),
         weight_change=learner.weight_change(),
         learning_rate=learner.config.optimizer.learning_rate,
         steps=progress.step,

@@ -112,7 +112,8 @@ class Reporter:
         self.save_grid(f"grids/step-{step:08d}.png", pictures, f"step {step}")
         self.say(
             f"step {step}: validation loss {measured.validation_loss:.4f}, {validation.in_percent()} since step 0; "
-            f"forgetting {forgetting.relative:+.1%}; weights moved {weight_change.overall:.2g}"
+            f"{'' if forgetting is None else f'forgetting {forgetting.relative:+.1%}; '}"
+            f"weights moved {weight_change.overall:.2g}"
         )
         self._history.append(
             Checkup(step=step, validation=validation, weight_change=weight_change, forgetting=forgetting)
@@ -168,22 +169,21 @@ class Reporter:
 
     def _log_measured(
         self, step: int, measured: Measurement, weight_change: float = 0.0
-    ) -> tuple[Difference, Difference]:
+    ) -> tuple[Difference, Difference | None]:
         assert self._baseline is not None
         own = estimate_loss(measured.validation)
         validation = paired_difference(self._baseline.measured.validation, measured.validation)
-        forgetting = paired_difference(self._baseline.measured.forgetting, measured.forgetting)
-        self.tracker.log(
-            step,
-            {
-                Metric.VALIDATION_LOSS: own.mean,
-                Metric.VALIDATION_LOSS_LOW: own.low,
-                Metric.VALIDATION_LOSS_HIGH: own.high,
-                Metric.VALIDATION_CHANGE: validation.relative,
-                Metric.FORGETTING: forgetting.relative,
-                Metric.WEIGHT_CHANGE: weight_change,
-            },
-        )
+        figures: dict[str, float] = {
+            Metric.VALIDATION_LOSS: own.mean,
+            Metric.VALIDATION_LOSS_LOW: own.low,
+            Metric.VALIDATION_LOSS_HIGH: own.high,
+            Metric.VALIDATION_CHANGE: validation.relative,
+            Metric.WEIGHT_CHANGE: weight_change,
+        }
+        forgetting = self._baseline.forgetting_since(measured, self._spec.config)
+        if forgetting is not None:
+            figures[Metric.FORGETTING] = forgetting.relative
+        self.tracker.log(step, figures)
         return validation, forgetting
 
     def _show(self, message: str | None = None) -> None:
