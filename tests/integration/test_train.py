@@ -89,6 +89,10 @@ def test_everything_killed_and_resumed_is_bitwise_the_same(place: Path, uninterr
     printed = runs.train(str(place / "data"), output, settings(place), "--resume")
     assert "resumed at step" in printed
     assert runs.largest_difference(runs.weights(uninterrupted), runs.weights(output)) == 0.0
+    steps = [json.loads(line)["step"] for line in (Path(output) / "metrics.jsonl").read_text().splitlines()]
+    assert steps == [
+        json.loads(line)["step"] for line in (Path(uninterrupted) / "metrics.jsonl").read_text().splitlines()
+    ]
 
 
 @pytest.mark.slow

@@ -169,6 +169,7 @@ def _save(tools: Tools, progress: Progress, validation_loss: float | None = None
             "validations_without_better": progress.validations_without_better,
         },
     }
+    tools.reporter.keep_metrics()
     folder = tools.writer.save(learner.engine, state)
     tools.host.report({"step": progress.step, "checkpoint": folder})
 

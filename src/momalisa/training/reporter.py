@@ -160,6 +160,13 @@ class Reporter:
             if path.is_file() and not key.startswith(("grids/", "export/")):
                 self._spec.output.upload(path, key)
 
+    def keep_metrics(self) -> None:
+        """Puts the metrics of the steps so far into the run's folder: a resumed run goes on from there."""
+        if self._active:
+            for name in (METRICS_FILE, TRACKING_FILE):
+                if (self.folder / name).is_file():
+                    self._spec.output.upload(self.folder / name, name)
+
     def close(self) -> None:
         """Ends the trackers and waits for what is being uploaded."""
         if self._uploading is not None:
