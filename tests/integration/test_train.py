@@ -98,17 +98,16 @@ def test_everything_killed_and_resumed_is_bitwise_the_same(place: Path, uninterr
 @pytest.mark.slow
 def test_other_workers_and_stages_stay_within_tolerance(place: Path, uninterrupted: str) -> None:
     """Two workers at ZeRO-2, one at ZeRO-3, two at ZeRO-0. Sums in another order differ in the last bits."""
-    output = str(place / "reshaped")
-    data = str(place / "data")
-    runs.train(data, output, settings(place, "max_steps=4"))
-    one = settings(place, "max_steps=8", "resources.num_workers=1", "engine.zero_stage=3")
+    output, reference, data = str(place / "reshaped"), str(place / "straight"), str(place / "data")
+    # A schedule that falls knows the last step, and would give the shorter runs other rates.
+    constant = "optimizer.schedule=constant"
+    runs.train(data, output, settings(place, constant, "max_steps=4"))
+    one = settings(place, constant, "max_steps=8", "resources.num_workers=1", "engine.zero_stage=3")
     printed = runs.train(data, output, one, "--resume")
     assert "resources.num_workers was 2, is 1" in printed
-    runs.train(data, output, settings(place, "engine.zero_stage=0"), "--resume")
-    # Not the schedule: it knows the last step, so the first two runs would end at another rate.
-    reference = str(place / "straight")
-    runs.train(data, reference, settings(place))
-    assert runs.largest_difference(runs.weights(reference), runs.weights(output)) < 2e-4
+    runs.train(data, output, settings(place, constant, "engine.zero_stage=0"), "--resume")
+    runs.train(data, reference, settings(place, constant))
+    assert runs.largest_difference(runs.weights(reference), runs.weights(output)) < 1e-4
 
 
 @pytest.mark.slow
