@@ -1,5 +1,6 @@
 """State by parameter name, through every ZeRO stage, on one and two ranks of gloo."""
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +41,7 @@ def _check(rank: int, world_size: int, stage: int, precision: str, port: int, mo
     from momalisa.training.engine import TrainingEngine
 
     torch.set_num_threads(1)
+    os.environ.update(RANK=str(rank), WORLD_SIZE=str(world_size), LOCAL_RANK=str(rank))
     distributed.init_process_group("gloo", init_method=f"tcp://127.0.0.1:{port}", rank=rank, world_size=world_size)
     changes = [f"resources.num_workers={world_size}", f"engine.zero_stage={stage}", f"engine.precision={precision}"]
     changes += ["global_batch_size=4", "micro_batch_size=1", "ema_decay=0.9", "model.train_text_encoder=false"]
