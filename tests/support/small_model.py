@@ -48,7 +48,9 @@ def write_small_model(folder: Path, seed: int = 0) -> Path:
                 eos_token_id=len(vocabulary) - 1,
             )
         ).save_pretrained(folder / "text_encoder", safe_serialization=True)
-    DDPMScheduler(beta_schedule="scaled_linear", steps_offset=1, clip_sample=False).save_pretrained(folder / "scheduler")
+    DDPMScheduler(beta_schedule="scaled_linear", steps_offset=1, clip_sample=False).save_pretrained(
+        folder / "scheduler"
+    )
     _write_tokenizer(folder / "tokenizer", vocabulary)
     classes = {
         "vae": ["diffusers", "AutoencoderKL"],
