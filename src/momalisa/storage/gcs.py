@@ -7,6 +7,7 @@ bucket's. Conditional writes carry a mark by which a retry knows its own work (s
 import json
 import mimetypes
 import os
+import secrets
 import uuid
 from collections.abc import Callable
 from dataclasses import replace
@@ -34,11 +35,14 @@ from momalisa.storage.retry import RetryPolicy, TransientError
 if TYPE_CHECKING:
     from momalisa.storage.gcs_http import Answer, GcsHttp
 
-_FIELDS = "name,size,md5Hash,crc32c,generation,metadata"
+_LISTED_FIELDS = "name,size,md5Hash,crc32c,generation"
+_FIELDS = f"{_LISTED_FIELDS},metadata"
+_PAGE_SIZE = 1000
 _NUM_PARALLEL_RANGES = 4  # per download, and downloads run in parallel
 _NUM_SESSIONS = 5
 _MARKS = "momalisa-writes"
-_NUM_MARKS = 16
+# Enough to outlast every retry at one write a second, which is what GCS takes per object; 12 bytes each, of 8 KiB.
+_NUM_MARKS = 400
 _REPLACED = "1"  # a generation that no object has: of a write that was replaced before we learnt its own
 
 
@@ -89,7 +93,8 @@ class GcsBackend(Backend):
         entries: list[Entry] = []
         query: dict[str, Any] = {
             "prefix": prefix or None,
-            "fields": f"items({_FIELDS}),nextPageToken",
+            "fields": f"items({_LISTED_FIELDS}),nextPageToken",
+            "maxResults": _PAGE_SIZE,
             "pageToken": None,
         }
         while True:
@@ -143,7 +148,7 @@ class GcsBackend(Backend):
         A retry that finds another generation asks whose: if the object bears this write's mark, an earlier attempt did
         succeed and only its answer was lost. Raises PreconditionFailedError.
         """
-        marks = (uuid.uuid4().hex[:16], *expected.writes)[:_NUM_MARKS]
+        marks = (secrets.token_urlsafe(8), *expected.writes)[:_NUM_MARKS]
         is_retry = False
 
         def attempt() -> Version:

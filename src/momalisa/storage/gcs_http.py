@@ -5,6 +5,7 @@ gcsfs gives credentials, their renewal, the session and the URLs. Its own retrie
 and its hierarchical-namespace subclass, which probes a second API over gRPC with the first request.
 """
 
+import io
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -68,7 +69,7 @@ class GcsHttp(GCSFileSystem):  # type: ignore[misc]
             params=self._get_params(params),
             headers=self._get_headers(headers),
             json=json,
-            data=data,
+            data=io.BytesIO(data) if data else None,  # sent in pieces, so that other requests keep moving
             timeout=self.requests_timeout,
             allow_redirects=False,  # 308 means "go on" in a resumable upload
         ) as response:

@@ -35,9 +35,10 @@ class LocalBackend(Backend):
             file.write(data)
 
     def upload(self, local: Path, path: str) -> None:
-        with translated(str(local), "reading"), local.open("rb") as source:
-            with translated(path, "writing"), replacing(Path(path)) as target:
-                shutil.copyfileobj(source, target, _COPY_BYTES)
+        with translated(str(local), "reading"):
+            source = local.open("rb")
+        with source, translated(path, "writing"), replacing(Path(path)) as target:
+            shutil.copyfileobj(source, target, _COPY_BYTES)
 
     def download(self, path: str, local: Path) -> None:
         self.upload(Path(path), str(local))
