@@ -13,7 +13,9 @@ from PIL import Image
 
 from momalisa.artworks.dataset import StoredDataset
 from momalisa.artworks.prepare import PrepareConfig, prepare
-from momalisa.errors import ConfigError, DatasetError
+from momalisa.errors import ConfigError, DatasetError, StorageError
+from momalisa.storage import open_store
+from tests.support.gcs_emulator import GcsEmulator
 
 CONFIG = PrepareConfig(caption_template="{title} by {artist}", validation_share=0.3, shard_rows=10)
 
@@ -155,3 +157,83 @@ def test_wrong_input_names_the_fix(tmp_path: Path) -> None:
     )
     with pytest.raises(DatasetError, match="--overwrite"):
         prepare(CONFIG, str(tmp_path / "in"), str(tmp_path / "out"))
+
+
+def tree(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+def test_a_dataset_that_is_there_is_recognised_completed_or_refused(tmp_path: Path) -> None:
+    source, output = tmp_path / "in", tmp_path / "out"
+    rows = write_input(source, 24)
+    said: list[str] = []
+    first = prepare(CONFIG, str(source), str(output))
+    before = tree(output)
+    assert prepare(CONFIG, str(source), str(output), say=said.append) == first
+    assert "nothing to do" in said[0]
+    (output / "manifest.json").unlink()  # as an attempt leaves it that was killed before its end
+    (output / first.shards[0].path).write_bytes(b"half")
+    (output / "data/train-00000-of-00099.parquet").write_bytes(b"of an earlier plan")
+    assert prepare(CONFIG, str(source), str(output)) == first
+    assert tree(output) == before
+    write_metadata(source, rows[:-1])
+    with pytest.raises(DatasetError, match="--overwrite"):
+        prepare(CONFIG, str(source), str(output))
+    assert tree(output) == before
+    assert prepare(CONFIG, str(source), str(output), overwrite=True).num_rows == 23
+
+
+def test_parquet_gives_the_pictures_of_the_folder_it_came_from(tmp_path: Path) -> None:
+    write_input(tmp_path / "in", 20)
+    for number in (3, 4):
+        picture(number).convert("L").save(tmp_path / f"in/images/{number:03d}.png")
+    first = prepare(CONFIG, str(tmp_path / "in"), str(tmp_path / "one"))
+    said: list[str] = []
+    second = prepare(CONFIG, str(tmp_path / "one/data"), str(tmp_path / "two"), say=said.append)
+    assert [shard.sha256 for shard in second.shards] == [shard.sha256 for shard in first.shards]
+    assert second.inputs.num_files == len(first.shards)
+    assert "note: columns made anew: width, height, hash, split" in said
+    assert not (tmp_path / "two/unpacked").exists()
+
+
+def test_a_task_that_fails_tells_it_in_our_words(tmp_path: Path) -> None:
+    write_input(tmp_path / "in", 12)
+    blocked = tmp_path / "out/data"
+    blocked.parent.mkdir()
+    blocked.write_text("a file where a folder must be")
+    with pytest.raises(StorageError, match=r"is a file, not a folder|an object stands where a folder must be"):
+        prepare(CONFIG, str(tmp_path / "in"), str(tmp_path / "out"))
+    assert not (tmp_path / "out/manifest.json").exists()
+
+
+def test_every_odd_mode_is_stored_as_rgb(tmp_path: Path) -> None:
+    source = tmp_path / "in"
+    rows = write_input(source, 12)
+    odd = {"grey.png": "L", "palette.gif": "P", "ink.jpg": "CMYK", "clear.png": "RGBA", "grey.webp": "L"}
+    for name, mode in odd.items():
+        picture(len(rows)).convert(mode).save(source / "images" / name)
+        rows.append({"file_name": f"images/{name}", "title": name, "artist": "A"})
+    deep = np.linspace(0, 65535, 40 * 40, dtype=np.uint16).reshape(40, 40)
+    Image.fromarray(deep).save(source / "images/deep.tif")
+    rows.append({"file_name": "images/deep.tif", "title": "deep", "artist": "A"})
+    write_metadata(source, rows)
+    manifest = prepare(CONFIG, str(source), str(tmp_path / "out"))
+    assert manifest.num_rows == 12 + len(odd) + 1
+    for shard in manifest.shards:
+        for row in pq.read_table(tmp_path / "out" / shard.path).to_pylist():
+            stored = Image.open(io.BytesIO(row["image"]["bytes"]))
+            assert stored.mode == "RGB"
+            assert stored.size == (row["width"], row["height"])
+
+
+def test_a_bucket_that_fails_a_tenth_of_the_time(tmp_path: Path, gcs_bucket: str, faulty_gcs: GcsEmulator) -> None:
+    write_input(tmp_path / "in", 24)
+    bucket = open_store(gcs_bucket)
+    for path in (tmp_path / "in").rglob("*.*"):
+        bucket.upload(path, f"in/{path.relative_to(tmp_path / 'in')}")
+    expected = prepare(CONFIG, str(tmp_path / "in"), str(tmp_path / "out"))
+    found = prepare(CONFIG, f"{gcs_bucket}/in", f"{gcs_bucket}/out")
+    assert found == expected
+    assert faulty_gcs.num_faults() > 0
+    output = bucket.child("out")
+    assert {entry.key: output.read_bytes(entry.key) for entry in output.list()} == tree(tmp_path / "out")

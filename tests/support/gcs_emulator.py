@@ -1,209 +1,208 @@
-"""A real GCS emulator (fake-gcs-server) behind a proxy that injects faults and latency.
+"""python -m tests.support.gcs_emulator [--faults 0.1] [--latency-ms 50] [--bucket NAME]
 
-python -m tests.support.gcs_emulator --faults 0.1 --latency-ms 50 --bucket demo
+A Cloud Storage of this machine: fake-gcs-server in memory, behind a proxy that can fail, delay and deny requests.
+Prints the environment to set, and runs until Ctrl-C. The server is built once with `go install`, into the cache folder.
 """
 
 import argparse
-import asyncio
 import contextlib
+import ctypes
+import fcntl
+import json
 import os
-import random
 import shutil
+import signal
 import socket
 import subprocess
-import threading
+import sys
 import time
+import urllib.error
 import urllib.request
-from collections import Counter
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
-
-from aiohttp import ClientSession, ClientTimeout, web
+from typing import Any
 
 from momalisa.caches import cache_folder
+from tests.support.fault_proxy import CONTROL_PATH
+from tests.support.faults import FaultSettings
 
 VERSION = "v1.56.1"
-FAULTS = ("503", "429", "reset", "truncated")
+_MODULE = f"github.com/fsouza/fake-gcs-server@{VERSION}"
+# Tests move HOME to a temporary folder; Go's own caches must not move with it.
+_HOME = Path(os.environ.get("HOME", "~")).expanduser()
+_ROOT = Path(__file__).parents[2]
+_PR_SET_PDEATHSIG = 1
+_START_TIMEOUT_S = 20
 
 
-@dataclass
-class FaultProxy:
-    """Passes requests on to `target`, but for a share of them. Counts what it did."""
+class EmulatorUnavailableError(Exception):
+    """It can neither be found nor built here."""
 
-    target: str
-    share: float = 0.0
-    latency_s: float = 0.0
-    seed: int = 0
-    forbidden: bool = False
-    counts: Counter[str] = field(default_factory=Counter)
 
-    def __post_init__(self) -> None:
-        self._random = random.Random(self.seed)
-        self.port = free_port()
-        self._loop = asyncio.new_event_loop()
-        self._started = threading.Event()
-        self._thread = threading.Thread(target=self._serve, name="fault-proxy", daemon=True)
-        self._thread.start()
-        assert self._started.wait(10), "the proxy did not start"
+@dataclass(frozen=True)
+class GcsEmulator:
+    """A running emulator. url: what clients use (the proxy). direct_url: past the proxy."""
+
+    url: str
+    direct_url: str
 
     @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+    def environment(self) -> dict[str, str]:
+        """What a process needs in its environment to take this for Google's."""
+        return {"STORAGE_EMULATOR_HOST": self.url, "GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT": "false"}
 
-    def close(self) -> None:
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join(10)
+    def create_bucket(self, name: str) -> str:
+        """Make a bucket; returns its URI."""
+        _request("POST", f"{self.direct_url}/storage/v1/b?project=test", {"name": name})
+        return f"gs://{name}"
 
-    def _serve(self) -> None:
-        asyncio.set_event_loop(self._loop)
-        app = web.Application(client_max_size=2**31)
-        app.router.add_route("*", "/{path:.*}", self._handle)
-        runner = web.AppRunner(app, access_log=None)
-        self._loop.run_until_complete(runner.setup())
-        self._loop.run_until_complete(web.TCPSite(runner, "127.0.0.1", self.port).start())
-        self._session = self._loop.run_until_complete(self._open())
-        self._started.set()
-        self._loop.run_forever()
-        self._loop.run_until_complete(self._session.close())
-        self._loop.run_until_complete(runner.cleanup())
-        self._loop.close()
+    def set_faults(self, **settings: Any) -> None:
+        """Set the proxy (see `FaultSettings`; what is not named is off) and begin to count anew."""
+        _request("PUT", self.url + CONTROL_PATH, FaultSettings(**settings).to_dict())
 
-    async def _open(self) -> ClientSession:
-        return ClientSession(timeout=ClientTimeout(total=120), auto_decompress=False)
+    def counts(self) -> dict[str, int]:
+        """Requests and faults by kind since the proxy was set."""
+        counts: dict[str, int] = _request("GET", self.url + CONTROL_PATH)["counts"]
+        return {"requests": 0} | counts
 
-    async def _handle(self, request: web.Request) -> web.StreamResponse:
-        self.counts["requests"] += 1
-        if self.latency_s:
-            await asyncio.sleep(self.latency_s)
-        if self.forbidden:
-            return web.json_response({"error": {"code": 403, "message": "not allowed"}}, status=403)
-        fault = self._random.choice(FAULTS) if self._random.random() < self.share else None
-        if fault is not None:
-            self.counts[fault] += 1
-            self.counts["faults"] += 1
-        if fault in ("503", "429"):
-            return web.json_response({"error": {"code": int(fault), "message": "injected"}}, status=int(fault))
-        body = await request.read()
-        if fault == "reset":
-            assert request.transport is not None
-            request.transport.abort()
-            return web.Response()
-        headers = {k: v for k, v in request.headers.items() if k.lower() not in ("host", "content-length")}
-        async with self._session.request(
-            request.method, self.target + request.raw_path, headers=headers, data=body, allow_redirects=False
-        ) as answer:
-            content = await answer.read()
-            kept = {
-                k: v.replace(self.target, self.url)
-                for k, v in answer.headers.items()
-                if k.lower() not in ("content-length", "transfer-encoding", "connection")
-            }
-            if fault == "truncated" and len(content) > 1:
-                return await self._cut_short(request, answer.status, kept, content)
-            return web.Response(status=answer.status, headers=kept, body=content)
-
-    async def _cut_short(
-        self, request: web.Request, status: int, headers: dict[str, str], content: bytes
-    ) -> web.StreamResponse:
-        """Half of the body under the whole one's length, and then a reset: the write has happened."""
-        response = web.StreamResponse(status=status, headers={**headers, "Content-Length": str(len(content))})
-        await response.prepare(request)
-        await response.write(content[: len(content) // 2])
-        assert request.transport is not None
-        request.transport.abort()
-        return response
+    def num_faults(self) -> int:
+        """Faults since the proxy was set."""
+        return sum(number for kind, number in self.counts().items() if kind != "requests")
 
 
-@dataclass
-class GcsEmulator:
-    """A running emulator and the proxy before it."""
+@contextlib.contextmanager
+def running_emulator(**settings: Any) -> Iterator[GcsEmulator]:
+    """Start the emulator and its proxy on free ports of the loopback; stop both at the end.
 
-    proxy: FaultProxy
-    direct: str
-
-    def create_bucket(self, name: str) -> None:
-        request = urllib.request.Request(
-            f"{self.direct}/storage/v1/b",
-            data=f'{{"name": "{name}"}}'.encode(),
-            headers={"Content-Type": "application/json"},
-        )
-        urllib.request.urlopen(request, timeout=10).read()
+    Raises EmulatorUnavailableError where there is neither the server nor Go to build it.
+    """
+    binary = emulator_binary()
+    port = free_port()
+    server = [str(binary), "-scheme", "http", "-host", "127.0.0.1", "-port", str(port), "-backend", "memory"]
+    with _process([*server, "-log-level", "error", "-public-host", "127.0.0.1"]) as emulator:
+        direct_url = f"http://127.0.0.1:{port}"
+        _wait_for(f"{direct_url}/storage/v1/b?project=test", emulator)
+        proxy_command = [sys.executable, "-m", "tests.support.fault_proxy", "--upstream", direct_url]
+        with _process(proxy_command) as proxy:
+            assert proxy.stdout is not None
+            line = proxy.stdout.readline()
+            if not line.strip().isdigit():
+                raise EmulatorUnavailableError("the fault proxy did not start")
+            running = GcsEmulator(f"http://127.0.0.1:{int(line)}", direct_url)
+            running.set_faults(**settings)
+            yield running
 
 
 @contextlib.contextmanager
 def emulator(*, faults: float = 0.0, latency_s: float = 0.0, seed: int = 0) -> Iterator[GcsEmulator]:
-    """Starts both on free ports, with `STORAGE_EMULATOR_HOST` set to the proxy; ends them afterwards."""
-    port = free_port()
-    direct = f"http://127.0.0.1:{port}"
-    proxy = FaultProxy(direct, share=faults, latency_s=latency_s, seed=seed)
-    command = [str(emulator_binary()), "-scheme", "http", "-host", "127.0.0.1", "-port", str(port)]
-    command += ["-backend", "memory", "-external-url", proxy.url, "-public-host", f"127.0.0.1:{proxy.port}"]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    before = os.environ.get("STORAGE_EMULATOR_HOST")
-    os.environ["STORAGE_EMULATOR_HOST"] = proxy.url
-    try:
-        _wait_until_up(direct)
-        yield GcsEmulator(proxy, direct)
-    finally:
-        os.environ.pop("STORAGE_EMULATOR_HOST")
-        if before is not None:
-            os.environ["STORAGE_EMULATOR_HOST"] = before
-        process.terminate()
-        process.wait(10)
-        proxy.close()
+    """A running emulator that this process and its children take for Google's; a share of `faults` requests fail.
+
+    Stalls last a second, so that clients with patient policies meet them too.
+    """
+    before = dict(os.environ)
+    with running_emulator(share=faults, latency_s=latency_s, seed=seed, stall_s=1.0) as running:
+        os.environ.update(running.environment)
+        try:
+            yield running
+        finally:
+            for name in running.environment:
+                os.environ.pop(name, None)
+                os.environ.update({name: before[name]} if name in before else {})
 
 
 def emulator_binary() -> Path:
-    """fake-gcs-server, built by Go at the first use into the cache."""
-    binary = cache_folder("bin") / f"fake-gcs-server-{VERSION}"
-    if not binary.is_file():
-        if shutil.which("go") is None:
-            raise RuntimeError("the GCS emulator is built with Go: install Go (1.24 or newer)")
-        scratch = cache_folder("bin") / f"build-{os.getpid()}"
-        scratch.mkdir(parents=True, exist_ok=True)
-        subprocess.run(
-            ["go", "install", f"github.com/fsouza/fake-gcs-server@{VERSION}"],
-            check=True,
-            env={**os.environ, "GOBIN": str(scratch)},
-        )
-        (scratch / "fake-gcs-server").replace(binary)
-        scratch.rmdir()
+    """The server, built at most once per machine."""
+    folder = cache_folder("bin")
+    binary = folder / f"fake-gcs-server-{VERSION}"
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not binary.exists():
+            _build(binary)
     return binary
 
 
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
+    """A port of the loopback that no one listens on at the moment."""
+    with socket.socket() as candidate:
+        candidate.bind(("127.0.0.1", 0))
+        port: int = candidate.getsockname()[1]
         return port
 
 
-def _wait_until_up(url: str) -> None:
-    deadline = time.monotonic() + 20
-    while True:
+def _build(binary: Path) -> None:
+    go = shutil.which("go") or shutil.which("go", path="/usr/local/go/bin")
+    if go is None:
+        raise EmulatorUnavailableError(f"the GCS emulator is built with Go: install Go, or put it at {binary}")
+    workshop = binary.parent / f"build-{os.getpid()}"
+    environment = os.environ | {"GOBIN": str(workshop), "HOME": str(_HOME)}
+    try:
+        subprocess.run([go, "install", _MODULE], env=environment, cwd=binary.parent, check=True, capture_output=True)
+        (workshop / "fake-gcs-server").replace(binary)
+    except subprocess.CalledProcessError as e:
+        raise EmulatorUnavailableError(f"go install {_MODULE} failed: {e.stderr.decode()[-2000:]}") from e
+    finally:
+        shutil.rmtree(workshop, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _process(command: list[str]) -> Iterator[subprocess.Popen[str]]:
+    """A child that ends with this block, and with this process however that ends."""
+    with subprocess.Popen(
+        command, cwd=_ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, preexec_fn=_die_with_parent()
+    ) as process:
         try:
-            urllib.request.urlopen(f"{url}/storage/v1/b?project=test", timeout=2).read()
+            yield process
+        finally:
+            process.terminate()
+            try:
+                process.wait(timeout=5)
+            except subprocess.TimeoutExpired:
+                process.kill()
+
+
+def _die_with_parent() -> Callable[[], None] | None:
+    if not sys.platform.startswith("linux"):
+        return None
+    prctl = ctypes.CDLL(None).prctl
+    return lambda: prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def _wait_for(url: str, process: subprocess.Popen[str]) -> None:
+    deadline = time.monotonic() + _START_TIMEOUT_S
+    while time.monotonic() < deadline and process.poll() is None:
+        try:
+            _request("GET", url)
         except OSError:
-            if time.monotonic() > deadline:
-                raise
-            time.sleep(0.05)
+            time.sleep(0.02)
         else:
             return
+    raise EmulatorUnavailableError("fake-gcs-server did not start")
+
+
+def _request(method: str, url: str, content: Any = None) -> Any:
+    data = None if content is None else json.dumps(content).encode()
+    request = urllib.request.Request(url, data, {"Content-Type": "application/json"}, method=method)
+    # Proxies of the environment are for the world outside, not for the loopback.
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    with opener.open(request, timeout=30) as response:
+        return json.load(response)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Run a GCS emulator with faults.")
-    parser.add_argument("--faults", type=float, default=0.0, help="share of the requests that fail")
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--faults", type=float, default=0.0, help="share of requests that fail, 0 to 1")
     parser.add_argument("--latency-ms", type=float, default=0.0)
-    parser.add_argument("--bucket", default="demo")
-    flags = parser.parse_args()
-    with emulator(faults=flags.faults, latency_s=flags.latency_ms / 1000) as running:
-        running.create_bucket(flags.bucket)
-        print(f"export STORAGE_EMULATOR_HOST={running.proxy.url}  # then use gs://{flags.bucket}/…", flush=True)
+    parser.add_argument("--bucket", default="momalisa")
+    arguments = parser.parse_args()
+    with running_emulator(share=arguments.faults, latency_s=arguments.latency_ms / 1000) as emulator:
+        for name, value in emulator.environment.items():
+            print(f"export {name}={value}")
+        print(f"# bucket: {emulator.create_bucket(arguments.bucket)}", flush=True)
         with contextlib.suppress(KeyboardInterrupt):
-            while True:
-                time.sleep(3600)
+            signal.pause()
+        print(f"# {emulator.counts()}")
 
 
 if __name__ == "__main__":

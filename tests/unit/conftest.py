@@ -1,3 +1,5 @@
+"""For unit tests: no network (sockets of the machine itself stay: asyncio needs a pair), caches of their own."""
+
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,11 +10,7 @@ import pytest_socket
 
 @pytest.fixture(autouse=True)
 def _hermetic(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """No sockets, and a home and caches of its own."""
-    home = tmp_path_factory.getbasetemp() / "home"
-    home.mkdir(exist_ok=True)
-    monkeypatch.setenv("HOME", str(home))
-    monkeypatch.setenv("MOMALISA_CACHE", str(home / "momalisa"))
+    monkeypatch.setenv("MOMALISA_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
     pytest_socket.disable_socket(allow_unix_socket=True)
     yield

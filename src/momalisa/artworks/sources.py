@@ -1,159 +1,185 @@
 """The three forms of input: a folder with metadata, a CSV file, Hugging Face Parquet.
 
-All become references: where the picture's bytes are, its `file_name`, and its metadata columns.
+All become references: where a picture's bytes are, its `file_name`, and its metadata columns.
 """
 
-import csv
-import io
-import json
 import posixpath
-from collections.abc import Iterator
-from dataclasses import dataclass, field
-from typing import Any
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
-from momalisa.errors import DatasetError, ObjectNotFoundError
+from momalisa.artworks.metadata import MetadataRows, read_rows
+from momalisa.artworks.parquet_source import list_parquet
+from momalisa.errors import DatasetError
 from momalisa.storage import Store, open_store
 
 _IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".jp2", ".ppm", ".avif", ".heic")
 _METADATA_NAMES = ("metadata.jsonl", "metadata.csv")
+_FILE_SUFFIXES = (".csv", ".jsonl", ".parquet")
+_FOREIGN_ROOT = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://|[A-Za-z]:[\\/]")
 
 
 @dataclass(frozen=True, slots=True)
-class Reference:
-    """One picture of the input. `row` is its position in a Parquet file, else -1."""
+class Rejected:
+    """A file or a metadata row that leads to no picture."""
 
     file_name: str
-    key: str
-    row: int
-    metadata: dict[str, Any]
+    reason: str
+    kind: Literal["file", "row"]
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Listing:
-    """What an input holds, and what of it leads nowhere."""
+    """What an input holds, and what of it leads nowhere.
+
+    Every metadata row is a reference or a rejected row; every file is a reference, a rejected file or one of
+    `num_containers`, the Parquet files that hold the pictures of the references.
+    """
 
     store: Store
-    references: list[Reference] = field(default_factory=list)
-    columns: tuple[str, ...] = ()
-    rejected: list[tuple[str, str]] = field(default_factory=list)
-    """file_name and reason: rows without a file, files without a row."""
-    num_files: int = 0
-    num_rows: int = 0
+    references: pa.Table
+    """`file_name`, `key` (of the file that holds the picture), `row` (within a Parquet file, else -1)."""
+    metadata: pa.Table
+    """The metadata columns of the references, row by row, as text."""
+    rejected: tuple[Rejected, ...]
+    num_files: int
+    num_rows: int
+    num_containers: int = 0
+    task_sizes: tuple[int, ...] | None = None
+    """How many consecutive references are best read together; None where that is no matter."""
+    notes: tuple[str, ...] = ()
+    """What the person should know of columns that are not carried over."""
+
+    def __post_init__(self) -> None:
+        num_references, num_rejected_rows = len(self.references), sum(r.kind == "row" for r in self.rejected)
+        num_single_files = 0 if self.num_containers else num_references
+        assert self.num_rows == num_references + num_rejected_rows
+        assert self.num_files == num_single_files + self.num_containers + len(self.rejected) - num_rejected_rows
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The names of the metadata columns."""
+        return tuple(self.metadata.column_names)
 
 
 def list_input(uri: str) -> Listing:
     """Finds out the form of an input, and lists it.
 
-    Raises DatasetError where there is nothing that can be read, saying what was expected.
+    Raises DatasetError where there is nothing that can be read, saying what was expected; StorageError.
     """
-    if uri.endswith((".csv", ".jsonl", ".parquet")):
-        folder, _, name = uri.rpartition("/")
-        store = open_store(folder or ".")
-        entries = {e.key for e in store.list() if not name.endswith(".parquet") or e.key == name}
+    store, name = _split_file(uri)
+    entries = {entry.key: entry.num_bytes for entry in store.list()}
+    if name is not None:
         if name not in entries:
-            raise DatasetError(f"there is no {uri}: check --input")
-        return _from_parquet(store, [name]) if name.endswith(".parquet") else _from_metadata(store, name, entries)
-    store = open_store(uri)
-    keys = {e.key for e in store.list()}
-    for name in _METADATA_NAMES:
-        if name in keys:
-            return _from_metadata(store, name, keys)
-    parquet = sorted(key for key in keys if key.endswith(".parquet"))
+            raise DatasetError(f"there is no file {uri}: check --input")
+        if name.endswith(".parquet"):
+            return _from_parquet(store, [name], [])
+        return _from_metadata(store, name, set(entries))
+    for metadata_name in _METADATA_NAMES:
+        if metadata_name in entries:
+            return _from_metadata(store, metadata_name, set(entries))
+    parquet = sorted(key for key in entries if key.endswith(".parquet"))
     if parquet:
-        return _from_parquet(store, parquet)
+        return _from_parquet(store, parquet, sorted(entries.keys() - set(parquet)))
+    raise DatasetError(_nothing_found(store, sorted(entries)))
+
+
+def _split_file(uri: str) -> tuple[Store, str | None]:
+    """A folder's store and None, or the store of a file's folder and the file's name."""
+    store = open_store(uri)
+    if not uri.endswith(_FILE_SUFFIXES):
+        return store, None
+    folder, _, name = store.uri.rpartition("/")
+    return open_store(folder + "/" if folder.endswith(":/") else folder or "/"), name
+
+
+def _nothing_found(store: Store, keys: Sequence[str]) -> str:
+    deeper = [key for key in keys if posixpath.basename(key) in _METADATA_NAMES]
+    if deeper:
+        return (
+            f"{store.uri} has its metadata in {deeper[0]}: give {store.uri_of(posixpath.dirname(deeper[0]))} as --input"
+        )
     what = f"has {len(keys)} files, but" if keys else "is empty or does not exist:"
-    raise DatasetError(
-        f"{uri} {what} no metadata.jsonl, metadata.csv or *.parquet is in it: give a folder of images with a "
+    return (
+        f"{store.uri} {what} no metadata.jsonl, metadata.csv or *.parquet is in it: give a folder of images with a "
         'metadata.jsonl, whose lines have "file_name" and the columns of the caption'
     )
 
 
-def read_reference(store: Store, reference: Reference) -> bytes:
-    """The picture's bytes. Raises ObjectNotFoundError where it is gone."""
-    if reference.row < 0:
-        return store.read_bytes(reference.key)
-    with store.open(reference.key) as file:
-        return _read_parquet_image(pq.ParquetFile(file), reference.row)
-
-
-def _read_parquet_image(parquet: pq.ParquetFile, row: int) -> bytes:
-    for group in range(parquet.num_row_groups):
-        size = parquet.metadata.row_group(group).num_rows
-        if row < size:
-            image = parquet.read_row_group(group, columns=["image"])["image"][row].as_py()
-            return (image or {}).get("bytes") or b""
-        row -= size
-    raise ObjectNotFoundError(f"row {row} is beyond the file's end")
-
-
 def _from_metadata(store: Store, name: str, keys: set[str]) -> Listing:
-    rows = list(_rows_of(store.read_bytes(name), name))
-    listing = Listing(store, num_rows=len(rows))
-    listing.columns = tuple(sorted({column for row in rows for column in row if column != "file_name"}))
-    seen: set[str] = set()
-    for number, row in enumerate(rows, start=1):
-        file_name = row.get("file_name")
-        if not isinstance(file_name, str) or not file_name.strip():
-            listing.rejected.append((f"{name}:{number}", "metadata row without file_name"))
-        elif _is_unsafe(file_name):
-            listing.rejected.append((file_name, "unsafe file_name: absolute, or leading out of the folder"))
-        elif file_name in seen:
-            listing.rejected.append((file_name, "second metadata row of the same file"))
-        elif (key := posixpath.normpath(file_name)) not in keys:
-            listing.rejected.append((file_name, "metadata row without a file"))
+    rows = read_rows(store.read_bytes(name), store.uri_of(name))
+    files = keys - {name}
+    used: dict[str, int] = {}
+    rejected: list[Rejected] = []
+    for number, file_name in enumerate(rows.file_names):
+        key = posixpath.normpath(file_name) if file_name else ""
+        reason = _why_not(file_name, key, files, used)
+        if reason is None:
+            used[key] = number
         else:
-            seen.add(file_name)
-            listing.references.append(Reference(file_name, key, -1, {c: row.get(c) for c in listing.columns}))
-    used = {reference.key for reference in listing.references}
-    files = {key for key in keys if key not in _METADATA_NAMES and key != name}
-    for key in sorted(files - used):
-        listing.rejected.append((key, "no metadata row" if key.lower().endswith(_IMAGE_SUFFIXES) else "not an image"))
-    listing.num_files = len(files)
-    if not rows:
-        raise DatasetError(f"{store.uri_of(name)} has no rows: write one for each picture")
-    return listing
+            rejected.append(Rejected(file_name or f"{name}:{rows.lines[number]}", reason, "row"))
+    rejected += [Rejected(key, _why_unused(key), "file") for key in sorted(files - used.keys())]
+    references, metadata = _tables(rows, used)
+    return Listing(
+        store=store,
+        references=references,
+        metadata=metadata,
+        rejected=tuple(rejected),
+        num_files=len(files),
+        num_rows=len(rows.file_names),
+    )
 
 
-def _rows_of(data: bytes, name: str) -> Iterator[dict[str, Any]]:
-    text = data.decode("utf-8-sig")
-    if name.endswith(".csv"):
-        yield from csv.DictReader(io.StringIO(text))
-        return
-    for number, line in enumerate(text.splitlines(), start=1):
-        if not line.strip():
-            continue
-        try:
-            row = json.loads(line)
-        except json.JSONDecodeError as e:
-            raise DatasetError(f"{name}, line {number} is not JSON ({e}): mend that line") from e
-        if not isinstance(row, dict):
-            raise DatasetError(f"{name}, line {number} is not a JSON object: mend that line")
-        yield row
+def _why_not(file_name: str | None, key: str, files: set[str], used: dict[str, int]) -> str | None:
+    """Why a metadata row leads to no picture; None where it does."""
+    if not file_name:
+        return "metadata row without file_name"
+    if is_unsafe(file_name):
+        return "unsafe file_name: absolute, or leading out of the folder"
+    if key in used:
+        return "second metadata row of the same file"
+    return None if key in files else "metadata row without a file"
 
 
-def _from_parquet(store: Store, names: list[str]) -> Listing:
-    listing = Listing(store)
-    columns: set[str] = set()
-    for name in names:
-        with store.open(name) as file:
-            parquet = pq.ParquetFile(file)
-            schema = parquet.schema_arrow
-            if "image" not in schema.names or not pa.types.is_struct(schema.field("image").type):
-                raise DatasetError(f"{store.uri_of(name)} has no column image: struct<bytes, path>: check --input")
-            others = [field for field in schema.names if field != "image"]
-            columns.update(others)
-            table = parquet.read(columns=[*others, "image.path"])
-        for row, values in enumerate(table.to_pylist()):
-            path = (values.pop("image", None) or {}).get("path")
-            listing.references.append(Reference(path or f"{name}#{row}", name, row, values))
-    listing.columns = tuple(sorted(columns))
-    listing.num_files = listing.num_rows = len(listing.references)
-    return listing
+def _why_unused(key: str) -> str:
+    return "no metadata row" if key.lower().endswith(_IMAGE_SUFFIXES) else "not an image"
 
 
-def _is_unsafe(file_name: str) -> bool:
-    normal = posixpath.normpath(file_name)
-    return normal.startswith(("/", "../")) or normal == ".." or "\\" in file_name or ":" in file_name.split("/")[0]
+def is_unsafe(file_name: str) -> bool:
+    """Whether a name leads out of its folder: absolute, with `..`, a URI, a Windows drive."""
+    return file_name.startswith(("/", "\\")) or ".." in re.split(r"[/\\]", file_name) or _is_foreign(file_name)
+
+
+def _is_foreign(file_name: str) -> bool:
+    return _FOREIGN_ROOT.match(file_name) is not None
+
+
+def _tables(rows: MetadataRows, used: dict[str, int]) -> tuple[pa.Table, pa.Table]:
+    order = pa.array(used.values(), pa.int64())
+    references = pa.table(
+        {
+            "file_name": pa.array(rows.file_names, pa.string()).take(order),
+            "key": pa.array(used.keys(), pa.string()),
+            "row": pa.array([-1] * len(used), pa.int64()),
+        }
+    )
+    columns = {column: pa.array(values, pa.string()).take(order) for column, values in rows.columns.items()}
+    return references, pa.table(columns)
+
+
+def _from_parquet(store: Store, names: Sequence[str], others: Sequence[str]) -> Listing:
+    found = list_parquet(store, names)
+    return Listing(
+        store=store,
+        references=found.references,
+        metadata=found.metadata,
+        rejected=tuple(Rejected(key, "not a Parquet file", "file") for key in others),
+        num_files=len(names) + len(others),
+        num_rows=len(found.references),
+        num_containers=len(names),
+        task_sizes=found.row_groups,
+        notes=found.notes,
+    )

@@ -25,3 +25,17 @@ def test_an_unknown_column_names_those_there_are() -> None:
 def test_only_plain_names_are_allowed(template: str) -> None:
     with pytest.raises(ConfigError):
         template_columns(template)
+
+
+def test_a_template_may_name_no_column_or_one_with_spaces() -> None:
+    assert caption("a sks painting", {}) == "a sks painting"
+    assert caption("{Artist Name}: {Artist Name}", {"Artist Name": "Hokusai"}) == "Hokusai: Hokusai"
+    assert template_columns("{b} {a} {b}") == ("b", "a")
+
+
+def test_braces_in_a_value_stay_as_they_are() -> None:
+    assert caption("{text}", {"text": "{artist} {{}}", "artist": "nobody"}) == "{artist} {{}}"
+
+
+def test_a_template_of_nothing_gives_no_caption() -> None:
+    assert caption("  ", {}) is None
