@@ -52,7 +52,7 @@ def test_wrong_places(place: Path, tmp_path: Path) -> None:
 
 def test_a_bucket_without_permission(place: Path) -> None:
     with emulator() as running:
-        running.proxy.forbidden = True
+        running.set_faults(deny=True)
         code, printed = _run("gs://museum/data", "gs://museum/run", [f"model.uri={place / 'model'}"])
     assert code == 1
     assert "denied" in printed
