@@ -56,8 +56,9 @@ def run_steps(tools: Tools, progress: Progress) -> str:
     """
     config = tools.learner.config
     preempted = False
+    began = time.monotonic()
     for micro_batches in tools.loader:
-        began = time.monotonic()
+        waited = time.monotonic() - began
         step = progress.step + 1
         loss, stop = _optimize(tools, micro_batches, step)
         tools.learner.engine.after_step(step)
@@ -69,6 +70,7 @@ def run_steps(tools: Tools, progress: Progress) -> str:
             gradient_norm=tools.learner.engine.gradient_norm,
             num_images=config.global_batch_size,
             seconds=time.monotonic() - began,
+            waited=waited,
         )
         last = step >= config.max_steps
         if step % config.validation.every_steps == 0 and not last:
@@ -86,6 +88,7 @@ def run_steps(tools: Tools, progress: Progress) -> str:
             return "stopped"
         if _out_of_patience(tools, progress):
             return "patience"
+        began = time.monotonic()
     return "completed"
 
 

@@ -33,7 +33,7 @@ class Reporter:
         self._world = world
         self._active = world.is_main
         self._tracker: Tracker | None = None
-        self._recent: list[tuple[int, float]] = []
+        self._recent: list[tuple[int, float, float]] = []
         self._stage = "starting"
         self._step = 0
         self._loss: float | None = None
@@ -79,13 +79,21 @@ class Reporter:
             self._show(message)
 
     def log_step(
-        self, step: int, *, loss: float, learning_rate: float, gradient_norm: float, num_images: int, seconds: float
+        self,
+        step: int,
+        *,
+        loss: float,
+        learning_rate: float,
+        gradient_norm: float,
+        num_images: int,
+        seconds: float,
+        waited: float,
     ) -> None:
-        """After an optimizer step."""
+        """After an optimizer step of so many seconds, of which rank 0 waited some for its data."""
         if not self._active:
             return
         self._step, self._loss = step, loss
-        self._recent = [*self._recent[-_RATE_WINDOW:], (num_images, seconds)]
+        self._recent = [*self._recent[-_RATE_WINDOW:], (num_images, seconds, waited)]
         self._num_images += num_images
         self._seconds += seconds
         if step % self._spec.config.tracking.log_every_steps == 0:
@@ -96,6 +104,7 @@ class Reporter:
                     Metric.LEARNING_RATE: learning_rate,
                     Metric.GRADIENT_NORM: gradient_norm,
                     Metric.IMAGES_PER_S: self.images_per_s or 0.0,
+                    Metric.DATA_WAIT: self._data_wait,
                 },
             )
         self._show()
@@ -137,8 +146,13 @@ class Reporter:
     @property
     def images_per_s(self) -> float | None:
         """Of the last steps; None before the first."""
-        seconds = sum(s for _, s in self._recent)
-        return sum(n for n, _ in self._recent) / seconds if seconds else None
+        seconds = sum(s for _, s, _ in self._recent)
+        return sum(n for n, _, _ in self._recent) / seconds if seconds else None
+
+    @property
+    def _data_wait(self) -> float:
+        seconds = sum(s for _, s, _ in self._recent)
+        return sum(w for _, _, w in self._recent) / seconds if seconds else 0.0
 
     @property
     def mean_images_per_s(self) -> float:

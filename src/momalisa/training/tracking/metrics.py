@@ -21,6 +21,8 @@ class Metric(StrEnum):
     LEARNING_RATE = "train/learning_rate"
     GRADIENT_NORM = "train/gradient_norm"
     IMAGES_PER_S = "train/images_per_s"
+    DATA_WAIT = "train/data_wait"
+    """Share of the time that rank 0 waited for its data."""
     VALIDATION_LOSS = "validation/loss"
     VALIDATION_LOSS_LOW = "validation/loss_low"
     VALIDATION_LOSS_HIGH = "validation/loss_high"
