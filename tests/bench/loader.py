@@ -11,6 +11,7 @@ processes (torch's) as each other.
 import argparse
 import io
 import json
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -22,6 +23,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 from PIL import Image
+
+sys.path.insert(0, str(Path(__file__).parents[2]))  # the folder of `tests`, when this file is run by itself
 
 from momalisa.artworks.cache import DatasetCache
 from momalisa.artworks.dataset import StoredDataset

@@ -14,17 +14,18 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import psutil
 from PIL import Image
+
+sys.path.insert(0, str(Path(__file__).parents[2]))  # the folder of `tests`, when this file is run by itself
+
+from tests.support.memory import watching_memory
 
 _ROOT = Path(__file__).parents[2]
 _SIDE = 256
-_SAMPLE_EVERY_S = 0.25
 _MAX_RATIO = 1.1
 
 
@@ -51,51 +52,22 @@ def measure(folder: Path, count: int, parallelism: int) -> dict[str, Any]:
     """Prepares so many pictures; returns the peak, and how it was made up."""
     draw(folder / "in", count)
     job = [sys.executable, "jobs/prepare.py", "--input", str(folder / "in"), "--output", str(folder / "out")]
-    peak: Counter[str] = Counter()
     began = time.monotonic()
-    with subprocess.Popen([*job, "--parallelism", str(parallelism)], cwd=_ROOT, stderr=subprocess.DEVNULL) as process:
-        while process.poll() is None:
-            now = memory_by_process(process.pid)
-            peak = max(peak, now, key=Counter.total)
-            time.sleep(_SAMPLE_EVERY_S)
+    with (
+        subprocess.Popen([*job, "--parallelism", str(parallelism)], cwd=_ROOT, stderr=subprocess.DEVNULL) as process,
+        watching_memory(process.pid) as peak,
+    ):
+        process.wait()
     if process.returncode:
         raise SystemExit(f"the job ended with {process.returncode}")
     seconds = time.monotonic() - began
-    mib = {name: round(kib / 1024) for name, kib in peak.most_common()}
-    print(f"{count} pictures: peak PSS {peak.total() / 1024:.0f} MiB, {seconds:.0f} s; {mib}", flush=True)
-    return {"num_pictures": count, "peak_pss_mib": peak.total() / 1024, "seconds": seconds, "mib_by_process": mib}
-
-
-def memory_by_process(pid: int) -> Counter[str]:
-    """PSS in KiB of a process and its descendants, by what they call themselves."""
-    usage: Counter[str] = Counter()
-    try:
-        processes = [psutil.Process(pid), *psutil.Process(pid).children(recursive=True)]
-    except psutil.NoSuchProcess:
-        return usage
-    for process in processes:
-        try:
-            name = "job" if process.pid == pid else _name(process.cmdline())
-            usage[name] += _pss_kib(process.pid)
-        except (psutil.NoSuchProcess, psutil.ZombieProcess, FileNotFoundError, ProcessLookupError):
-            continue  # it ended while it was looked at
-    return usage
-
-
-def _pss_kib(pid: int) -> int:
-    for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
-        if line.startswith("Pss:"):
-            return int(line.split()[1])
-    return 0
-
-
-def _name(command: list[str]) -> str:
-    if not command:
-        return "ended"
-    if command[0].startswith("ray::"):
-        return "worker"
-    script = next((part for part in command if part.endswith(".py")), command[0])
-    return Path(script).stem
+    print(f"{count} pictures: peak PSS {peak.mib:.0f} MiB, {seconds:.0f} s; {peak.mib_by_process}", flush=True)
+    return {
+        "num_pictures": count,
+        "peak_pss_mib": peak.mib,
+        "seconds": seconds,
+        "mib_by_process": peak.mib_by_process,
+    }
 
 
 def draw(folder: Path, count: int) -> None:

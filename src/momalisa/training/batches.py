@@ -122,7 +122,7 @@ class Batcher:
         return content
 
     def fill(self, batch: MicroBatch, slot: int, content: Content, draw: Draw) -> None:
-        """Puts a sample, with what is drawn for it, into a slot."""
+        """Puts a sample, with what is drawn for it, into a slot. With NumPy: torch's threads are the step's."""
         batch.names[slot] = content.name
         batch.captions[slot] = "" if draw.drop_caption else content.caption
         batch.timesteps[slot] = draw.timestep
@@ -142,8 +142,8 @@ class Batcher:
 
 def _fill_noise(batch: MicroBatch, slot: int, draw: Draw) -> None:
     shape = tuple(batch.noise.shape[1:])
-    batch.noise[slot] = torch.from_numpy(draw.random.normal(draw.noise_purpose, shape))
-    batch.latent_noise[slot] = torch.from_numpy(draw.random.normal("latent", shape))
-    batch.offset_noise[slot] = torch.from_numpy(draw.random.normal("offset", (shape[0], 1, 1)))
+    batch.noise[slot].numpy()[:] = draw.random.normal(draw.noise_purpose, shape)
+    batch.latent_noise[slot].numpy()[:] = draw.random.normal("latent", shape)
+    batch.offset_noise[slot].numpy()[:] = draw.random.normal("offset", (shape[0], 1, 1))
     if batch.perturbation_noise is not None:
-        batch.perturbation_noise[slot] = torch.from_numpy(draw.random.normal("perturbation", shape))
+        batch.perturbation_noise[slot].numpy()[:] = draw.random.normal("perturbation", shape)
