@@ -13,7 +13,8 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -36,10 +37,11 @@ from momalisa.training.estimates import paired_difference
 from momalisa.training.tracking import METRICS_FILE, read_metrics
 from tests.bench import loader
 from tests.support.gcs_emulator import running_emulator
-from tests.support.memory import watching_memory
+from tests.support.memory import PeakMemory, watching_memory
 
 ROOT = Path(__file__).parents[2]
 LATENCY_S = 0.05
+LOG_EVERY_STEPS = 5
 NUM_HELD_OUT = 32
 
 
@@ -58,6 +60,8 @@ class Settings:
     gpu: bool
     own: tuple[str, ...]
     """Options of ours that the plain recipe has not: `engine.compile=true`, say."""
+    watch_memory: bool = False
+    """In a round of its own, for it slows what is watched."""
 
 
 @dataclass(frozen=True)
@@ -65,8 +69,8 @@ class Side:
     """One training of one side."""
 
     images_per_s: float
-    losses: list[float]
-    """Of each step."""
+    losses: list[tuple[int, float]]
+    """Step and training loss."""
     unet: Path
     peak_mib: float
     mib_by_process: dict[str, int]
@@ -93,7 +97,7 @@ def make_dataset(folder: Path, artworks: Path, template: str, settings: Settings
     command = [sys.executable, "jobs/prepare.py", "--input", str(artworks), "--output", str(dataset)]
     command += ["--caption-template", template, "--validation-share", "0.1"]
     command += ["--cache", settings.model, "--resolution", str(settings.resolution)]
-    _run(command, settings.num_threads)
+    _run(command, settings)
     return dataset
 
 
@@ -106,10 +110,11 @@ def train_plainly(dataset: Path, output: Path, settings: Settings, num_workers: 
     command += ["--max-train-steps", str(settings.num_steps), "--learning-rate", str(settings.learning_rate)]
     command += ["--mixed-precision", {"fp32": "no"}.get(settings.precision, settings.precision)]
     command += ["--dataloader-num-workers", str(num_workers), *(["--gpu"] if settings.gpu else [])]
-    peak = _run(command, settings.num_threads)
+    peak = _run(command, settings)
     metrics = json.loads((output / "metrics.json").read_text())
-    times, losses = zip(*metrics["steps"], strict=True)
-    return Side(_images_per_s(list(times), settings), list(losses), output / "unet", *peak)
+    points = [(number, time_s) for number, (time_s, _) in enumerate(metrics["steps"], start=1)]
+    losses = [(number, loss) for number, (_, loss) in enumerate(metrics["steps"], start=1)]
+    return Side(_images_per_s(points, settings), losses, output / "unet", *peak)
 
 
 def train_with_momalisa(dataset: Path, output: Path, settings: Settings, cache: str) -> Side:
@@ -135,33 +140,34 @@ def train_with_momalisa(dataset: Path, output: Path, settings: Settings, cache: 
         "validation.every_steps": settings.num_steps,
         "validation.num_inference_steps": 2,
         "checkpoint.every_steps": settings.num_steps,
-        "tracking.log_every_steps": 1,
+        "tracking.log_every_steps": LOG_EVERY_STEPS,
         "resources.num_workers": 1,
         "resources.use_gpu": str(settings.gpu).lower(),
         "resources.cpus_per_worker": settings.num_threads,
     }
     for option in (*(f"{name}={value}" for name, value in options.items()), *settings.own):
         command += ["--set", option]
-    peak = _run(command, settings.num_threads)
+    peak = _run(command, settings)
     rows = [row for row in read_metrics(output / METRICS_FILE) if "train/loss" in row["metrics"]]
-    times = [row["time"] for row in rows]
-    losses = [row["metrics"]["train/loss"] for row in rows]
-    return Side(_images_per_s(times, settings), losses, output / "export" / "unet", *peak)
+    points = [(row["step"], row["time"]) for row in rows]
+    losses = [(row["step"], row["metrics"]["train/loss"]) for row in rows]
+    return Side(_images_per_s(points, settings), losses, output / "export" / "unet", *peak)
 
 
-def _images_per_s(times: list[float], settings: Settings) -> float:
-    """After warm-up; all that happens between two steps counts."""
-    measured = times[settings.num_warmup :]
-    return (len(measured) - 1) * settings.batch_size / (measured[-1] - measured[0])
+def _images_per_s(points: list[tuple[int, float]], settings: Settings) -> float:
+    """From (step, Unix time), after warm-up; all that happens between two steps counts."""
+    measured = [point for point in points if point[0] >= settings.num_warmup]
+    (first, began), (last, ended) = measured[0], measured[-1]
+    return (last - first) * settings.batch_size / (ended - began)
 
 
-def _run(command: list[str], num_threads: int) -> tuple[float, dict[str, int]]:
-    environment = {**os.environ, "OMP_NUM_THREADS": str(num_threads), "PYTHONPATH": f"{ROOT / 'src'}:{ROOT}"}
+def _run(command: list[str], settings: Settings) -> tuple[float, dict[str, int]]:
+    environment = {**os.environ, "OMP_NUM_THREADS": str(settings.num_threads), "PYTHONPATH": f"{ROOT / 'src'}:{ROOT}"}
     with (
         tempfile.TemporaryFile("w+") as log,
         subprocess.Popen(command, cwd=ROOT, env=environment, stdout=log, stderr=log) as process,
     ):
-        with watching_memory(process.pid) as peak:
+        with watching_memory(process.pid) if settings.watch_memory else nullcontext(PeakMemory()) as peak:
             process.wait()
         if process.returncode:
             log.seek(0)
@@ -193,19 +199,21 @@ def held_out_losses(unet_folder: Path | None, dataset: Path, settings: Settings)
 
 def compare(scratch: Path, dataset: Path, settings: Settings, rounds: int) -> dict[str, Any]:
     """Trains with all sides in turn; gives the ratios, what they are made of, and how the losses compare."""
-    sides: dict[str, Callable[[Path], Side]] = {
-        "plain, decoding in the loop": lambda out: train_plainly(dataset, out, settings, 0),
-        "plain, 1 decoding process": lambda out: train_plainly(dataset, out, settings, 1),
-        "momalisa, uncached": lambda out: train_with_momalisa(dataset, out, settings, "off"),
-        "momalisa, cached": lambda out: train_with_momalisa(dataset, out, settings, "require"),
+    sides: dict[str, Callable[[Path, Settings], Side]] = {
+        "plain, decoding in the loop": lambda out, settings: train_plainly(dataset, out, settings, 0),
+        "plain, 1 decoding process": lambda out, settings: train_plainly(dataset, out, settings, 1),
+        "momalisa, uncached": lambda out, settings: train_with_momalisa(dataset, out, settings, "off"),
+        "momalisa, cached": lambda out, settings: train_with_momalisa(dataset, out, settings, "require"),
     }
     best: dict[str, Side] = {}
     for number in range(rounds):
         for name, run in sides.items():
-            side = run(scratch / f"{name}-{number}".replace(", ", "-").replace(" ", "-"))
+            side = run(scratch / f"{name}-{number}".replace(", ", "-").replace(" ", "-"), settings)
             print(f"  round {number + 1}, {name}: {side.images_per_s:.2f} images/s", flush=True)
             if name not in best or side.images_per_s > best[name].images_per_s:
                 best[name] = side
+    short = replace(settings, num_steps=settings.num_warmup + 10, watch_memory=True)
+    memory = {name: run(scratch / f"memory-{number}", short) for number, (name, run) in enumerate(sides.items())}
     plain = max((best[name] for name in list(best)[:2]), key=lambda side: side.images_per_s)
     ours = {"uncached": best["momalisa, uncached"], "cached": best["momalisa, cached"]}
     base_losses = held_out_losses(None, dataset, settings)
@@ -224,8 +232,8 @@ def compare(scratch: Path, dataset: Path, settings: Settings, rounds: int) -> di
     for name, side in best.items():
         results[name] = {
             "images_per_s": side.images_per_s,
-            "peak_mib": side.peak_mib,
-            "mib_by_process": side.mib_by_process,
+            "peak_mib": memory[name].peak_mib,
+            "mib_by_process": memory[name].mib_by_process,
             "losses": side.losses,
         }
     return results
@@ -251,7 +259,7 @@ def measure_loader(scratch: Path, num_images: int, num_threads: int) -> dict[str
 
 
 def plot(results: dict[str, Any], path: Path, num_warmup: int) -> None:
-    """Loss curves of all sides, each a running mean of 20 steps."""
+    """Loss curves of all sides, each about a running mean of 20 steps."""
     import matplotlib
 
     matplotlib.use("Agg")
@@ -260,10 +268,12 @@ def plot(results: dict[str, Any], path: Path, num_warmup: int) -> None:
     figure, axes = plt.subplots(figsize=(8, 4.5), layout="constrained")
     for name, side in results.items():
         if isinstance(side, dict) and "losses" in side:
-            losses = np.convolve(side["losses"], np.ones(20) / 20, mode="valid")
-            axes.plot(np.arange(20, 20 + len(losses)), losses, label=f"{name}: {side['images_per_s']:.1f} images/s")
+            steps, losses = np.array(side["losses"]).T
+            window = max(1, 20 // int(steps[1] - steps[0]))
+            smooth = np.convolve(losses, np.ones(window) / window, mode="valid")
+            axes.plot(steps[window - 1 :], smooth, label=f"{name}: {side['images_per_s']:.1f} images/s")
     axes.axvline(num_warmup, color="0.8", linewidth=1)
-    axes.set(xlabel="step", ylabel="training loss (mean of 20 steps)", title="The same training by all sides")
+    axes.set(xlabel="step", ylabel="training loss, smoothed", title="The same training by all sides")
     axes.legend(frameon=False)
     figure.savefig(path, dpi=130)
 
@@ -325,8 +335,8 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--plot", type=Path, metavar="FILE", help="the loss curves, as a PNG")
     parser.add_argument("--model", default="tiny")
     parser.add_argument("--resolution", type=int, default=128)
-    parser.add_argument("--batch-size", type=int, default=8)
-    parser.add_argument("--steps", type=int, default=160)
+    parser.add_argument("--batch-size", type=int, default=24)
+    parser.add_argument("--steps", type=int, default=100)
     parser.add_argument("--warmup", type=int, default=20, help="steps")
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--precision", choices=("fp32", "bf16", "fp16"), default="fp32")

@@ -30,7 +30,7 @@ class PeakMemory:
 
 @contextmanager
 def watching_memory(pid: int) -> Iterator[PeakMemory]:
-    """Samples a process and its descendants in a thread, until the block ends."""
+    """Samples a process and its descendants in a thread, until the block ends. It slows what is sampled."""
     peak, ended = PeakMemory(), threading.Event()
 
     def watch() -> None:

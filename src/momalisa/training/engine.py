@@ -222,7 +222,7 @@ def _optimizer(parameters: list[nn.Parameter], config: TrainConfig, device: torc
 
         eight_bit: torch.optim.Optimizer = bitsandbytes.optim.AdamW8bit(parameters, **arguments)
         return eight_bit
-    fused = device.type == "cuda" and not config.engine.cpu_offload
+    fused = True
     return torch.optim.AdamW(parameters, **arguments, fused=fused)
 
 
