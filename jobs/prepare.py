@@ -40,6 +40,8 @@ def _run(flags: argparse.Namespace) -> None:
     if flags.input is not None:
         prepare(config, flags.input, flags.output, overwrite=flags.overwrite, parallelism=flags.parallelism)
     if flags.cache:
+        import torch
+
         from momalisa.artworks.cache_writer import write_cache
 
         write_cache(
@@ -48,17 +50,19 @@ def _run(flags: argparse.Namespace) -> None:
             resolution=flags.resolution,
             aspect_buckets=flags.aspect_buckets,
             text=not flags.no_text,
+            revision=flags.revision,
+            device="cuda" if torch.cuda.is_available() else "cpu",
             progress=_say_progress,
         )
 
 
 def _say_progress(done: "CacheProgress") -> None:
     eta = "" if done.eta_s is None else f", ETA {done.eta_s:.0f} s"
-    print(
-        f"\rcaching: {done.num_done}/{done.num_rows}{eta}   ",
-        end="\n" if done.num_done == done.num_rows else "",
-        file=sys.stderr,
-    )
+    last = done.num_done == done.num_rows
+    if sys.stderr.isatty():
+        print(f"\rcaching: {done.num_done}/{done.num_rows}{eta}   ", end="\n" if last else "", file=sys.stderr)
+    elif last:
+        print(f"cached {done.num_done} pictures in {done.seconds:.0f} s", file=sys.stderr)
 
 
 def _parse(arguments: list[str] | None) -> argparse.Namespace:
@@ -74,6 +78,7 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--parallelism", type=int, metavar="N", help="cores to use on this machine")
     parser.add_argument("--overwrite", action="store_true", help="replace the dataset in the output folder")
     parser.add_argument("--cache", metavar="MODEL", help="also encode the pictures with this model's VAE")
+    parser.add_argument("--revision", metavar="R", help="of the model, where it is a hub id")
     parser.add_argument("--resolution", type=int, default=512, metavar="PX", help="of the cache")
     parser.add_argument("--aspect-buckets", action="store_true", help="cache buckets of the pictures' own shapes")
     parser.add_argument("--no-text", action="store_true", help="cache no text embeddings: the text encoder will learn")

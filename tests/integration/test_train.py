@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from momalisa.storage import open_store
-from momalisa.training.stopping import ask_to_stop
+from momalisa.training.checkpoint import best_of, list_checkpoints
 from tests.support import runs
 from tests.support.gcs_emulator import GcsEmulator, emulator
 from tests.support.shards import write_dataset
@@ -129,11 +129,12 @@ def test_a_damaged_checkpoint_is_passed_over(place: Path, uninterrupted: str) ->
 
 
 @pytest.mark.slow
-def test_asked_to_stop_it_saves_and_resumes(place: Path, uninterrupted: str) -> None:
-    output = str(place / "stopped")
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
+def test_asked_to_stop_it_saves_and_says_where(place: Path, how: signal.Signals) -> None:
+    output = str(place / f"stopped-{how.name}")
     process = runs.start_training(str(place / "data"), output, settings(place, "max_steps=400"))
     runs.wait_for(lambda: runs.newest_checkpoint(output) is not None, process)
-    ask_to_stop(open_store(output))
+    process.send_signal(how)
     code, printed = runs.finish_training(process)
     assert code == 3, printed
     stopped = runs.newest_checkpoint(output)
@@ -147,6 +148,47 @@ def test_a_learning_rate_that_moves_nothing_gets_that_verdict(place: Path) -> No
     printed = runs.train(str(place / "data"), output, settings(place, "optimizer.learning_rate=1e-9"))
     assert json.loads((Path(output) / "summary.json").read_text())["verdict"]["outcome"] == "nothing_moved"
     assert "nothing moves" in printed
+
+
+@pytest.mark.slow
+def test_what_one_rank_finds_ends_all_of_them_at_once(place: Path) -> None:
+    """The other rank waits in a collective, and would for half an hour."""
+    data = place / "spoilt"
+    manifest = write_dataset(str(data), num_train=24, num_validation=6)
+    shard = data / manifest.shards[0].path
+    shard.write_bytes(shard.read_bytes().replace(b"IDAT", b"IDOT"))
+    process = runs.start_training(str(data), str(place / "ended"), settings(place))
+    code, printed = runs.finish_training(process, timeout_s=150)
+    assert code == 1, printed
+    assert "is damaged" in printed
+    assert "Traceback" not in printed
+
+
+@pytest.mark.slow
+def test_options_together_and_patience(place: Path) -> None:
+    """Aspect buckets, offload, gradient checkpointing, bf16, every tracker; lost patience exports the best."""
+    data, output = str(place / "shapes"), place / "options"
+    write_dataset(data, num_train=24, num_validation=6, sizes=[(40, 40), (64, 32), (32, 64)])
+    more = (
+        "max_steps=40",
+        "validation.every_steps=2",
+        "validation.patience=1",
+        "optimizer.learning_rate=3e-2",
+        "data.aspect_buckets=true",
+        "engine.cpu_offload=true",
+        "engine.gradient_checkpointing=true",
+        "engine.precision=bf16",
+        'tracking.backends=["tensorboard","mlflow","wandb"]',
+        "tracking.wandb_mode=offline",
+    )
+    printed = runs.train(data, str(output), settings(place, *more))
+    assert json.loads((output / "summary.json").read_text())["ended"] == "patience"
+    best = best_of(list_checkpoints(open_store(output).child("checkpoints")))
+    assert best is not None
+    assert best.validation_loss == best.progress["best_loss"]
+    assert f"the best checkpoint, of step {best.step}" in printed
+    for trace in ("tensorboard", "mlruns", "wandb"):
+        assert list(output.rglob(f"*{trace}*")), trace
 
 
 @pytest.fixture(scope="module")

@@ -55,10 +55,15 @@ def test_unknown_recipe_names_the_nearest() -> None:
 
 def test_accumulation_is_what_is_left() -> None:
     config = override(recipe("sd14_full"), ["resources.min_workers=null"])
-    assert config.accumulation_steps(8) == 1
-    assert config.accumulation_steps(2) == 4
-    with pytest.raises(ValueError, match="3 workers"):
-        config.accumulation_steps(3)
+    assert config.accumulation_steps(4) == 3
+    assert config.accumulation_steps(2) == 6
+    with pytest.raises(ValueError, match="5 workers"):
+        config.accumulation_steps(5)
+
+
+def test_every_number_of_workers_of_an_elastic_run_must_share_the_batch() -> None:
+    with pytest.raises(ConfigError, match="5 workers"):
+        override(recipe("sd14_full"), ["resources.num_workers=6"])
 
 
 def test_differing_keys_are_dotted() -> None:

@@ -53,6 +53,7 @@ def write_cache(
     max_aspect_ratio: float = 2.0,
     text: bool = True,
     batch_size: int = 8,
+    revision: str | None = None,
     device: str = "cpu",
     dtype: Dtype = "float16",
     progress: Callable[[CacheProgress], None] | None = None,
@@ -64,7 +65,7 @@ def write_cache(
     """
     parts: tuple[Part, ...] = ("tokenizer", "text_encoder", "vae") if text else ("vae",)
     dataset = StoredDataset.open(dataset_uri)
-    components = load_components(model_uri, parts=parts).to(device)
+    components = load_components(model_uri, revision=revision, parts=parts).to(device)
     if resolution % components.vae_scale_factor:
         raise DatasetError(
             f"resolution {resolution} is no multiple of {components.vae_scale_factor}, the pixels of a latent's side"

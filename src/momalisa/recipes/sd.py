@@ -25,8 +25,8 @@ def sd14_full() -> TrainConfig:
     return TrainConfig(
         recipe="sd14_full",
         max_steps=15_000,
-        global_batch_size=64,
-        micro_batch_size=8,
+        global_batch_size=48,  # So that 2, 3 and 4 workers can share it.
+        micro_batch_size=4,
         ema_decay=0.9999,
         model=ModelConfig(uri="CompVis/stable-diffusion-v1-4"),
         data=DataConfig(resolution=512, aspect_buckets=True),
@@ -34,7 +34,7 @@ def sd14_full() -> TrainConfig:
         optimizer=OptimizerConfig(learning_rate=1e-5, num_warmup_steps=500),
         engine=EngineConfig(zero_stage=2, precision="bf16", gradient_checkpointing=True),
         replay=ReplayConfig(num_images=256),
-        resources=ResourcesConfig(num_workers=8, min_workers=4, cpus_per_worker=8),
+        resources=ResourcesConfig(num_workers=4, min_workers=2, cpus_per_worker=8),
     )
 
 

@@ -115,13 +115,14 @@ def best_of(manifests: list[CheckpointManifest]) -> CheckpointManifest | None:
 
 def prune(store: Store, *, keep_last: int, keep_best: bool, attempt: str) -> None:
     """Deletes all but the newest so many and the best, and what other attempts left unfinished."""
-    manifests = list_checkpoints(store)
+    manifests = [manifest for manifest in list_checkpoints(store) if _is_whole(store, manifest)]
     kept = {m.folder for m in manifests[:keep_last]}
     best = best_of(manifests) if keep_best else None
     if best is not None:
         kept.add(best.folder)
-    complete = {m.folder for m in manifests}
-    folders = {entry.key.split("/")[0] for entry in store.list() if "/" in entry.key}
+    entries = store.list()
+    complete = {entry.key.split("/")[0] for entry in entries if entry.key.endswith(f"/{MANIFEST_NAME}")}
+    folders = {entry.key.split("/")[0] for entry in entries if "/" in entry.key}
     for folder in sorted(folders - kept):
         if folder in complete:
             # Without its manifest it is no checkpoint any more, whatever happens to the rest.
@@ -129,6 +130,14 @@ def prune(store: Store, *, keep_last: int, keep_best: bool, attempt: str) -> Non
         elif folder.endswith(f"-{attempt}"):
             continue
         store.delete_tree(folder)
+
+
+def _is_whole(store: Store, manifest: CheckpointManifest) -> bool:
+    try:
+        check_sizes(store, manifest)
+    except IntegrityError:
+        return False
+    return True
 
 
 def folder_name(step: int, attempt: str) -> str:

@@ -1,5 +1,6 @@
 """Writing a checkpoint while training goes on, and reading one back into an engine."""
 
+import math
 import tempfile
 import threading
 import time
@@ -26,6 +27,7 @@ from momalisa.training.engine import TrainingEngine
 from momalisa.training.world import World
 
 _RECORD_TIMEOUT_S = 1800.0
+_RECORD_GRACE_S = 20.0
 _RECORD_POLL_S = 0.2
 
 
@@ -60,7 +62,7 @@ class CheckpointWriter:
             in_flight.result()
 
     def close(self) -> None:
-        """Stops waiting for other ranks; an unfinished checkpoint stays without its manifest."""
+        """Waits for other ranks only a little longer; an unfinished checkpoint stays without its manifest."""
         self._stopped.set()
         self._executor.shutdown(wait=True)
 
@@ -95,9 +97,13 @@ class CheckpointWriter:
     def _records(self, folder: str) -> list[RankFile]:
         """Every rank's record, as they come in: a collective would have to stop the training."""
         deadline = time.monotonic() + _RECORD_TIMEOUT_S
+        stop_deadline = math.inf
         missing = [f"{folder}/rank-{rank:05d}.json" for rank in range(self._world.size)]
         records: dict[str, RankFile] = {}
-        while missing and not self._stopped.is_set():
+        while missing and time.monotonic() < stop_deadline:
+            if self._stopped.is_set():
+                # The others' shares may be seconds away: an orderly failure need not cost an interval.
+                stop_deadline = min(stop_deadline, time.monotonic() + _RECORD_GRACE_S)
             present = {entry.key for entry in self._store.list(folder)}
             for key in [key for key in missing if key in present]:
                 records[key] = RankFile.model_validate_json(self._store.read_bytes(key))
@@ -105,7 +111,7 @@ class CheckpointWriter:
             if missing and time.monotonic() > deadline:
                 raise TrainingError(f"checkpoint {folder}: no record of {', '.join(missing)}; did a worker die?")
             if missing:
-                self._stopped.wait(_RECORD_POLL_S)
+                time.sleep(_RECORD_POLL_S)
         if missing:
             raise TrainingError(f"checkpoint {folder} was abandoned: the run stopped before all ranks had written")
         return [records[key] for key in sorted(records)]

@@ -309,6 +309,9 @@ class TrainConfig:
             not (self.optimizer.eight_bit and self.engine.zero_stage != 0),
             "optimizer.eight_bit needs engine.zero_stage 0: its state cannot be gathered under ZeRO",
         )
+        for num_workers in range(self.resources.min_workers or self.resources.num_workers, self.resources.num_workers):
+            # Ray goes on with any number in between.
+            self.accumulation_steps(num_workers)
         self.accumulation_steps(self.resources.num_workers)
 
     def accumulation_steps(self, num_workers: int) -> int:

@@ -7,6 +7,7 @@ whole fp32 tensors by parameter name, whatever the stage and the number of worke
 """
 
 import contextlib
+import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -14,7 +15,9 @@ import deepspeed
 import torch
 from torch import Tensor, nn
 
+from momalisa.errors import NonFiniteLossError
 from momalisa.training.config import TrainConfig
+from momalisa.training.eight_bit import read_moment, write_moment
 from momalisa.training.ema import PartitionedEma
 
 MOMENTS = ("exp_avg", "exp_avg_sq")
@@ -39,12 +42,13 @@ class TrainingEngine:
         trainable = [p for p in module.parameters() if p.requires_grad]
         self._engine, _, _, _ = deepspeed.initialize(
             model=module,
-            optimizer=_optimizer(trainable, config, device),
+            optimizer=_optimizer(trainable, config),
             config=_deepspeed_config(config, self.accumulation_steps, world_size),
             dist_init_required=False,
         )
         self.module: Any = self._engine.module
         self._norm = 0.0
+        self._eight_bit = config.optimizer.eight_bit
         if config.engine.channels_last:
             # After DeepSpeed has sent the weights around, which it does for plain layouts only.
             self.module.to(memory_format=torch.channels_last)
@@ -78,6 +82,9 @@ class TrainingEngine:
             # DeepSpeed keeps no norm at this stage, and clips in its step.
             gradients = [p.grad for p in self.parameters.values() if p.grad is not None]
             self._norm = float(torch.nn.utils.get_total_norm(gradients)) / (self.loss_scale or 1.0)
+            if not math.isfinite(self._norm) and self.loss_scale is None:
+                # Clipping would turn every weight into NaN; at other precisions and stages DeepSpeed skips the step.
+                raise NonFiniteLossError("the gradients are not finite though the loss is: lower the learning rate")
         self._engine.step()
 
     def after_step(self, step: int) -> None:
@@ -148,7 +155,8 @@ class TrainingEngine:
             self.micro_step(0.0)
         for state in self._torch_optimizer.state.values():
             if "step" in state:
-                state["step"] = torch.full_like(state["step"], float(step))
+                # bitsandbytes counts in an int.
+                state["step"] = step if self._eight_bit else torch.full_like(state["step"], float(step))
 
     @property
     def _torch_optimizer(self) -> Any:
@@ -169,7 +177,7 @@ class TrainingEngine:
 
     def _get(self, parameter: nn.Parameter, kind: str) -> Tensor:
         if self.stage == 0:
-            full = parameter.data if kind == "master" else self._torch_optimizer.state[parameter][kind]
+            full = parameter.data if kind == "master" else self._plain_moment(parameter, kind)
         elif kind == "master":
             full = deepspeed.utils.safe_get_full_fp32_param(parameter)
         else:
@@ -178,9 +186,17 @@ class TrainingEngine:
         shape = parameter.ds_shape if self.stage == 3 else parameter.shape  # type: ignore[attr-defined]
         return full.detach().view(shape)
 
+    def _plain_moment(self, parameter: nn.Parameter, kind: str) -> Tensor:
+        state = self._torch_optimizer.state[parameter]
+        moment: Tensor = read_moment(state, kind) if self._eight_bit else state[kind]
+        return moment
+
     def _set(self, parameter: nn.Parameter, kind: str, value: Tensor) -> None:
         if self.stage == 0:
-            (parameter.data if kind == "master" else self._torch_optimizer.state[parameter][kind]).copy_(value)
+            if kind in MOMENTS and self._eight_bit:
+                write_moment(self._torch_optimizer.state[parameter], kind, value)
+            else:
+                (parameter.data if kind == "master" else self._plain_moment(parameter, kind)).copy_(value)
         elif self.stage == 3:
             self._set_partition(parameter, kind, value)
         elif kind == "master":
@@ -209,7 +225,7 @@ class TrainingEngine:
         return contextlib.nullcontext()
 
 
-def _optimizer(parameters: list[nn.Parameter], config: TrainConfig, device: torch.device) -> torch.optim.Optimizer:
+def _optimizer(parameters: list[nn.Parameter], config: TrainConfig) -> torch.optim.Optimizer:
     settings = config.optimizer
     arguments: dict[str, Any] = {
         "lr": settings.learning_rate,
@@ -222,15 +238,14 @@ def _optimizer(parameters: list[nn.Parameter], config: TrainConfig, device: torc
 
         eight_bit: torch.optim.Optimizer = bitsandbytes.optim.AdamW8bit(parameters, **arguments)
         return eight_bit
-    fused = True
-    return torch.optim.AdamW(parameters, **arguments, fused=fused)
+    return torch.optim.AdamW(parameters, **arguments, fused=True)
 
 
 def _deepspeed_config(config: TrainConfig, accumulation_steps: int, world_size: int) -> dict[str, Any]:
     settings = config.engine
     zero: dict[str, Any] = {"stage": settings.zero_stage}
     if settings.cpu_offload:
-        zero["offload_optimizer"] = {"device": "cpu"}
+        zero["offload_optimizer"] = {"device": "cpu", "pin_memory": True}
     result: dict[str, Any] = {
         "train_batch_size": config.micro_batch_size * accumulation_steps * world_size,
         "train_micro_batch_size_per_gpu": config.micro_batch_size,
@@ -247,4 +262,6 @@ def _deepspeed_config(config: TrainConfig, accumulation_steps: int, world_size: 
             result["torch_autocast"] = {"enabled": True, "dtype": dtype}
         else:
             result[settings.precision] = {"enabled": True}
+            # Else micro-batches add up in half precision.
+            result["data_types"] = {"grad_accum_dtype": "fp32"}
     return result

@@ -1,12 +1,14 @@
 """The end of a run: what it came to, and the model for others."""
 
 import time
+from dataclasses import replace
 from typing import Any, Literal
 
 import torch
 
 from momalisa.artworks.dataset import StoredDataset
 from momalisa.config import to_dict
+from momalisa.diffusion.loading import Part, load_components
 from momalisa.storage import Store
 from momalisa.training.baseline import Baseline
 from momalisa.training.estimates import estimate_loss, paired_difference
@@ -16,6 +18,7 @@ from momalisa.training.grids import before_after
 from momalisa.training.learner import Learner
 from momalisa.training.loop import Progress, Tools
 from momalisa.training.model_card import ModelCard, write_model_card
+from momalisa.training.resume import return_to_best
 from momalisa.training.run import RUN_FILE, RunRecord, RunSpec
 from momalisa.training.style_score import style_features, style_score
 from momalisa.training.summary import SUMMARY_FILE, RunSummary
@@ -38,6 +41,11 @@ def finish(
             reporter.upload()
             _write(spec.output, _summary(spec, tools, ended, progress.step, began, None))
         return
+    if ended == "patience":
+        # The last weights are those that patience was lost with.
+        tools.writer.wait()
+        tools.world.barrier()
+        return_to_best(spec.output.child("checkpoints"), learner, tools.world, reporter.say)
     reporter.stage("judging", progress.step)
     # Gathers the weights as they are now into the plain copy, on every rank.
     measured = tools.evaluator.measure(learner.evaluated(learner.averaged_kind))
@@ -100,7 +108,12 @@ def _summary(
 
 def _export(spec: RunSpec, tools: Tools, dataset: StoredDataset, summary: RunSummary) -> None:
     learner, folder = tools.learner, tools.reporter.folder / EXPORT
-    components = learner.drawing_components()
+    # What was frozen is taken from its source: the run's own copy is of its precision.
+    parts: tuple[Part, ...] = ("tokenizer", "text_encoder", "vae", "scheduler")
+    source = load_components(str(learner.components.path), parts=parts)
+    own = learner.drawing_components()
+    text_encoder = own.text_encoder if learner.config.model.train_text_encoder else source.text_encoder
+    components = replace(own, vae=source.vae, text_encoder=text_encoder)
     if learner.config.model.lora is not None:
         text_encoder = components.text_encoder if learner.config.model.train_text_encoder else None
         export_lora(folder, unet=components.unet, text_encoder=text_encoder)

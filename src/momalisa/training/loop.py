@@ -73,11 +73,13 @@ def run_steps(tools: Tools, progress: Progress) -> str:
             waited=waited,
         )
         last = step >= config.max_steps
+        validation_loss = None
         if step % config.validation.every_steps == 0 and not last:
-            _validate(tools, progress)
+            validation_loss = _validate(tools, progress)
+        best = validation_loss is not None and progress.best_step == step and config.checkpoint.keep_best
         leaving = tools.host.preemption_imminent() and not preempted
-        if step % config.checkpoint.every_steps == 0 or last or stop or leaving:
-            _save(tools, progress)
+        if step % config.checkpoint.every_steps == 0 or best or last or stop or leaving:
+            _save(tools, progress, validation_loss)
         if leaving:
             preempted = True
             tools.writer.wait()
@@ -97,17 +99,19 @@ def _optimize(tools: Tools, micro_batches: Sequence[MicroBatch], step: int) -> t
     learner, world, config = tools.learner, tools.world, tools.learner.config
     rate = learning_rate_at(config.optimizer, step, config.max_steps)
     losses: list[torch.Tensor] = []
+    finite = torch.ones((), dtype=torch.bool, device=learner.device)
     for number, batch in enumerate(micro_batches):
         torch.manual_seed(_dropout_seed(config.seed, step, number, world))
         batch_losses, loss = _forward(tools, batch, step, number)
         learner.engine.backward(loss)
         losses.append(batch_losses)
+        finite = finite & torch.isfinite(loss.detach())
         if number < len(micro_batches) - 1:
             learner.engine.micro_step(rate)
     flat = torch.cat(losses)
     # One reduction a step: the mean loss, whether all of it is finite, and whether to stop.
     total, broken, stop = world.sum(
-        [float(flat.sum()), float(not torch.isfinite(flat).all()), float(tools.stop_watch.asked)]
+        [float(flat.sum()), float(not (finite & torch.isfinite(flat).all())), float(tools.stop_watch.asked)]
     )
     if broken:
         # Before the weights move: the last checkpoint stays the newest good state.
@@ -140,7 +144,8 @@ def _forward(tools: Tools, batch: MicroBatch, step: int, number: int) -> tuple[t
     return losses.detach(), losses.mean() + config.replay.weight * share
 
 
-def _validate(tools: Tools, progress: Progress) -> None:
+def _validate(tools: Tools, progress: Progress) -> float:
+    """The validation loss, told, and remembered where it is the best so far."""
     learner = tools.learner
     tools.reporter.stage("validating", progress.step)
     measured = tools.evaluator.measure(learner.evaluated(learner.averaged_kind))
@@ -152,12 +157,11 @@ def _validate(tools: Tools, progress: Progress) -> None:
     else:
         progress.validations_without_better += 1
     tools.reporter.log_validation(progress.step, measured, pictures, learner.weight_change())
-    if progress.best_step == progress.step and learner.config.checkpoint.keep_best:
-        _save(tools, progress, measured.validation_loss)
     tools.reporter.stage("training", progress.step)
+    return measured.validation_loss
 
 
-def _save(tools: Tools, progress: Progress, validation_loss: float | None = None) -> None:
+def _save(tools: Tools, progress: Progress, validation_loss: float | None) -> None:
     learner, config = tools.learner, tools.learner.config
     state = {
         **tools.identity,
@@ -195,7 +199,7 @@ def _name_samples(world: World, micro_batches: Sequence[MicroBatch], losses: Seq
         for name, value in zip(batch.names, values, strict=True)
         if not torch.isfinite(value)
     ]
-    names = [name for share in world.gather(own) for name in share]
+    names = [name for share in world.gather(own) for name in share] or ["replayed pictures of the base model"]
     return (
         f"the loss is not finite at step {step}, for {', '.join(names[:8])}"
         f"{f' and {len(names) - 8} more' if len(names) > 8 else ''}: look at these pictures, lower "

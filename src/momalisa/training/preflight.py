@@ -32,8 +32,20 @@ FIXED_KEYS = (
     "replay.prompts",
     "replay.num_images",
     "replay",
+    "data.cache",
+    "validation.num_samples",
+    "validation.timesteps_per_sample",
+    "validation.prompts",
+    "validation.images_per_prompt",
+    "validation.num_inference_steps",
+    "validation.guidance_scale",
+    "validation.negative_prompt",
+    "validation.forgetting_prompts",
+    "validation.num_style_images",
+    "validation.seed",
 )
-"""What a run may not change when it resumes: it would train on other samples, or another model."""
+"""What a run may not change when it resumes: it would train on other samples or another model, or compare with step 0
+what was measured otherwise."""
 
 
 def check_machine(config: TrainConfig, *, num_gpus: int, in_cluster: bool) -> None:

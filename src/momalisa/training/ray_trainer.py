@@ -10,6 +10,7 @@ import secrets
 import signal
 import threading
 from collections.abc import Iterator
+from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import asdict
 from types import FrameType
@@ -18,6 +19,7 @@ from typing import Any
 import ray
 import ray.train
 from ray.train.torch import TorchTrainer
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from momalisa.errors import InputError, IntegrityError, TrainingError
 from momalisa.storage import Store
@@ -27,6 +29,7 @@ from momalisa.training.stopping import ask_to_stop
 
 _PREEMPTION_POLL_STEPS = 5
 _BOARD_POLL_S = 0.5
+_NO_GPU = {"CUDA_VISIBLE_DEVICES": "", "DS_ACCELERATOR": "cpu"}
 _START_TIMEOUT_S = 1800
 """GPU nodes take longer to come up than Ray Train's own 60 s."""
 
@@ -84,16 +87,36 @@ def train_on_ray(spec: RunSpec, *, show: bool = True) -> None:
     """
     os.environ.setdefault("RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S", str(_START_TIMEOUT_S))
     with _cluster(spec):
-        board = ray.remote(num_cpus=0)(_Board).remote()
+        # Beside the driver: with any other node the run would lose its voice.
+        here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+        board = ray.remote(num_cpus=0, scheduling_strategy=here)(_Board).remote()
         trainer = _trainer(spec, board)
-        with _showing(board, show), _stopping_on_sigterm(spec.output):
-            try:
-                trainer.fit()
-            except ray.train.TrainingFailedError as e:
-                raise TrainingError(f"the workers failed too often: {_innermost(e)}") from e
+        with _showing(board, show), _stopping_on_signals(spec.output):
+            failed = _fit(trainer)
         failure = ray.get(board.failure.remote())
         if failure is not None:
             raise TrainingError(failure)
+        if failed is not None:
+            raise TrainingError(f"the workers failed too often: {_innermost(failed)}") from failed
+
+
+def _fit(trainer: TorchTrainer) -> ray.train.TrainingFailedError | None:
+    """Runs it in a thread: in the main thread it takes Ctrl-C for itself, and aborts without a checkpoint."""
+    outcome: Future[None] = Future()
+
+    def fit() -> None:
+        try:
+            trainer.fit()
+            outcome.set_result(None)
+        except BaseException as e:  # noqa: BLE001 - it is raised in the main thread
+            outcome.set_exception(e)
+
+    threading.Thread(target=fit, name="fit", daemon=True).start()
+    try:
+        outcome.result()
+    except ray.train.TrainingFailedError as e:
+        return e
+    return None
 
 
 def _trainer(spec: RunSpec, board: Any) -> TorchTrainer:
@@ -114,6 +137,8 @@ def _trainer(spec: RunSpec, board: Any) -> TorchTrainer:
             storage_path=path,
             storage_filesystem=filesystem,
             failure_config=ray.train.FailureConfig(max_failures=resources.max_failures),
+            # Ray no longer hides GPUs from workers that ask for none, and DeepSpeed takes any that it sees.
+            worker_runtime_env={} if resources.use_gpu else {"env_vars": _NO_GPU},
         ),
     )
 
@@ -124,6 +149,8 @@ def _train_on_rank(arguments: dict[str, Any]) -> None:
     from momalisa.training.train import train
     from momalisa.training.world import World
 
+    if ray.get(arguments["board"].failure.remote()) is not None:
+        return  # A restart of what would end the same.
     spec = RunSpec.from_json(arguments["spec"])
     world = World.current()
     if world.device.type == "cpu":
@@ -132,8 +159,13 @@ def _train_on_rank(arguments: dict[str, Any]) -> None:
     try:
         train(spec, host, world)
     except (InputError, IntegrityError, TrainingError) as e:
-        # The same again would end the same: tell the driver, and end without a restart.
+        # The same again would end the same. Raised, so that Ray ends the other ranks, which wait for this one.
         ray.get(arguments["board"].fail.remote(str(e)))
+        raise
+    except torch.OutOfMemoryError as e:
+        advice = "lower micro_batch_size, or --set engine.gradient_checkpointing=true"
+        ray.get(arguments["board"].fail.remote(f"a GPU ran out of memory: {advice} ({e})"))
+        raise
 
 
 @contextmanager
@@ -189,7 +221,7 @@ def _draw_updates(board: Any, bar: ProgressBar | None) -> None:
 
 
 @contextmanager
-def _stopping_on_sigterm(output: Store) -> Iterator[None]:
+def _stopping_on_signals(output: Store) -> Iterator[None]:
     """SIGTERM and the first Ctrl-C ask the run to save a checkpoint and end."""
     if threading.current_thread() is not threading.main_thread():
         yield

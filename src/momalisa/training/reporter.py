@@ -1,6 +1,7 @@
 """What rank 0 tells while a run goes on: progress, metrics, grids, warnings. Other ranks' calls do nothing."""
 
 import contextlib
+import shutil
 import threading
 import time
 from pathlib import Path
@@ -182,11 +183,13 @@ class Reporter:
                     self._spec.output.upload(self.folder / name, name)
 
     def close(self) -> None:
-        """Ends the trackers and waits for what is being uploaded."""
+        """Ends the trackers, waits for what is being uploaded, and removes the copies that it was made of."""
         if self._uploading is not None:
             self._uploading.join()
         if self._tracker is not None:
             self._tracker.close()
+        if self._active:
+            shutil.rmtree(self.folder, ignore_errors=True)
 
     def _log_measured(
         self, step: int, measured: Measurement, weight_change: float = 0.0

@@ -8,6 +8,7 @@ OUTPUT/
   metrics.jsonl, loss.png, before_after.png, summary.json, samples and trackers' files
   export/                  a diffusers folder, or LoRA weights
   control/stop             its presence asks the run to checkpoint and end
+  control/owner.json       the driver that writes here
 """
 
 from dataclasses import dataclass

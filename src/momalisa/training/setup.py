@@ -1,26 +1,21 @@
 """Everything a rank does before its first step: models, data, the base model's pictures, a checkpoint."""
 
 import secrets
-import shutil
-from collections.abc import Callable
-from pathlib import Path
-from tempfile import mkdtemp
 
 from momalisa.artworks.cache import DatasetCache, find_cache
 from momalisa.artworks.dataset import StoredDataset
 from momalisa.caches import cache_folder
 from momalisa.config import to_dict
-from momalisa.errors import IntegrityError
 from momalisa.storage import Store
 from momalisa.training.baseline import establish
-from momalisa.training.checkpoint import CheckpointManifest, newest_intact
-from momalisa.training.checkpoint_io import CheckpointWriter, fetch_checkpoint, load_into
+from momalisa.training.checkpoint_io import CheckpointWriter
 from momalisa.training.evaluation import Evaluator
 from momalisa.training.learner import Learner
 from momalisa.training.loader import TrainLoader
 from momalisa.training.loop import Progress, Tools
 from momalisa.training.replay import DrawnLatents, draw_base_latents
 from momalisa.training.reporter import Reporter
+from momalisa.training.resume import restore
 from momalisa.training.run import Host, RunSpec
 from momalisa.training.stopping import StopWatch
 from momalisa.training.world import World
@@ -73,50 +68,6 @@ def set_up(spec: RunSpec, host: Host, world: World) -> tuple[Tools, StoredDatase
         baseline=baseline,
     )
     return tools, dataset, progress
-
-
-def restore(store: Store, learner: Learner, world: World, say: Callable[[str], None]) -> Progress:
-    """Loads the newest intact checkpoint, or leaves the learner at step 0. Collective.
-
-    One whose bytes turn out to be damaged is moved aside, and the one before it tried.
-    """
-    while True:
-        manifest: CheckpointManifest | None = world.broadcast(newest_intact(store, say) if world.is_main else None)
-        if manifest is None:
-            return Progress()
-        scratch = mkdtemp(prefix="momalisa-resume-") if world.local_rank == 0 else ""
-        folder = Path(world.broadcast_local(scratch))
-        problem = _fetch_once_per_node(store, manifest, folder, world)
-        problems = [p for p in world.gather(problem) if p]
-        if not problems:
-            break
-        say(f"{problems[0]}; falling back to an older checkpoint")
-        if world.is_main:
-            store.delete(f"{manifest.folder}/manifest.json")
-        world.barrier()
-    learner.engine.prepare_optimizer_state(learner.zero_loss, manifest.step)
-    load_into(learner.engine, manifest, folder)
-    world.barrier()
-    if world.local_rank == 0:
-        shutil.rmtree(folder, ignore_errors=True)
-    say(f"resumed at step {manifest.step} from checkpoint {manifest.folder}")
-    return Progress(
-        step=manifest.step,
-        best_loss=manifest.progress["best_loss"],
-        best_step=manifest.progress["best_step"],
-        validations_without_better=manifest.progress["validations_without_better"],
-    )
-
-
-def _fetch_once_per_node(store: Store, manifest: CheckpointManifest, folder: Path, world: World) -> str | None:
-    problem = None
-    if world.local_rank == 0:
-        try:
-            fetch_checkpoint(store, manifest, folder)
-        except IntegrityError as e:
-            problem = str(e)
-    world.barrier()
-    return problem
 
 
 def _usable_cache(dataset: StoredDataset, learner: Learner) -> DatasetCache | None:

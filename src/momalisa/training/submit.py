@@ -10,6 +10,7 @@ from momalisa.errors import TrainingError
 from momalisa.storage import Store, open_store
 from momalisa.training.checkpoint import newest_intact
 from momalisa.training.config import TrainConfig
+from momalisa.training.lease import owning
 from momalisa.training.preflight import (
     check_cache,
     check_data,
@@ -31,11 +32,12 @@ def run_training(config: TrainConfig, *, data_uri: str, output_uri: str, resume:
     Raises InputError before anything is started, TrainingError for a run that cannot go on.
     """
     console = Console(highlight=False)
-    spec = prepare_run(config, data_uri=data_uri, output_uri=output_uri, resume=resume, console=console)
-    from momalisa.training.ray_trainer import train_on_ray
+    with owning(open_store(output_uri)):
+        spec = prepare_run(config, data_uri=data_uri, output_uri=output_uri, resume=resume, console=console)
+        from momalisa.training.ray_trainer import train_on_ray
 
-    train_on_ray(spec)
-    return _tell_end(spec.output, console)
+        train_on_ray(spec)
+        return _tell_end(spec.output, console)
 
 
 def prepare_run(config: TrainConfig, *, data_uri: str, output_uri: str, resume: bool, console: Console) -> RunSpec:

@@ -23,7 +23,8 @@ class World:
     def current(cls) -> "World":
         """From torch.distributed and the environment that torchrun and Ray Train set."""
         local_rank = int(os.environ.get("LOCAL_RANK", "0"))
-        device = torch.device("cuda", torch.cuda.current_device()) if torch.cuda.is_available() else torch.device("cpu")
+        on_gpu = "nccl" in distributed.get_backend()  # A machine may have GPUs that this run was not given.
+        device = torch.device("cuda", torch.cuda.current_device()) if on_gpu else torch.device("cpu")
         return cls(rank=distributed.get_rank(), size=distributed.get_world_size(), local_rank=local_rank, device=device)
 
     @property

@@ -103,6 +103,15 @@ def test_pruning_keeps_the_newest_the_best_and_what_is_under_way(store: Store) -
     assert "step-00000012-bbbbbb" not in folders
 
 
+def test_pruning_does_not_count_what_is_damaged(store: Store) -> None:
+    write(store, 5)
+    damaged = write(store, 10)
+    store.write_bytes(f"{damaged.folder}/{damaged.files[0].name}", b"cut short")
+    write(store, 7)
+    prune(store, keep_last=1, keep_best=True, attempt="aaaaaa")
+    assert [m.step for m in list_checkpoints(store)] == [7]
+
+
 def test_the_best_is_the_lowest_loss(store: Store) -> None:
     manifests = [write(store, 5, loss=0.3), write(store, 10, loss=0.1), write(store, 15)]
     best = best_of(manifests)
