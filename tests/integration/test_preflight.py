@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from momalisa.artworks.cache_writer import write_cache
 from tests.support import runs
 from tests.support.gcs_emulator import emulator
 from tests.support.shards import write_dataset
@@ -64,3 +65,15 @@ def _run(data: str, output: str, settings: list[str], *flags: str) -> tuple[int,
     assert time.monotonic() - began < 60
     assert "Traceback" not in printed
     return code, printed
+
+
+def test_a_cache_of_another_vae_is_refused_with_the_command_that_makes_one(place: Path, tmp_path: Path) -> None:
+    data = str(tmp_path / "data")
+    write_dataset(data, num_train=6, num_validation=4)
+    write_cache(data, str(write_small_model(tmp_path / "other", seed=1)), resolution=32)
+    settings = [f"model.uri={place / 'model'}", "data.cache=require"]
+    code, printed = _run(data, str(tmp_path / "run"), settings)
+    assert code == 2, printed
+    message = " ".join(printed.split())
+    assert "made by another VAE" in message
+    assert f"jobs/prepare.py --output file://{data} --cache {place / 'model'} --resolution 32" in message

@@ -90,8 +90,23 @@ def require_cache(
 ) -> DatasetCache:
     """As `find_cache`, but raises DatasetError, saying what is wrong with the caches there are and how to make one."""
     cache = find_cache(dataset, fingerprints=fingerprints, data_config=data_config, with_text=with_text)
-    if cache is not None:
-        return cache
+    if cache is None:
+        why = explain_no_cache(
+            dataset, fingerprints=fingerprints, data_config=data_config, with_text=with_text, model_uri=model_uri
+        )
+        raise DatasetError(f"{why}, or set data.cache=off")
+    return cache
+
+
+def explain_no_cache(
+    dataset: StoredDataset,
+    *,
+    fingerprints: Mapping[str, str],
+    data_config: DataConfig,
+    with_text: bool,
+    model_uri: str,
+) -> str:
+    """What is wrong with the caches there are, and the command that makes the one that is missing."""
     wanted = _wanted(dataset, fingerprints, data_config, with_text)
     reasons = []
     for name in _names(dataset):
@@ -103,9 +118,7 @@ def require_cache(
         f"python jobs/prepare.py --output {dataset.uri} --cache {model_uri} --resolution {data_config.resolution}"
         f"{' --aspect-buckets' if data_config.aspect_buckets else ''}"
     )
-    raise DatasetError(
-        f"no cache of {dataset.uri} for {model_uri}: {found}; make it with {command}, or set data.cache=off"
-    )
+    return f"no cache of {dataset.uri} for {model_uri}: {found}; make it with {command}"
 
 
 def read_cache_manifest(store: Store) -> CacheManifest | None:

@@ -5,7 +5,7 @@ import os
 from collections.abc import Callable
 from typing import Any
 
-from momalisa.artworks.cache import find_cache, require_cache
+from momalisa.artworks.cache import explain_no_cache, find_cache, require_cache
 from momalisa.artworks.dataset import StoredDataset
 from momalisa.config import differing_keys
 from momalisa.diffusion.loading import Components, load_components
@@ -118,7 +118,11 @@ def check_cache(config: TrainConfig, dataset: StoredDataset, fingerprints: dict[
     if config.data.cache == "require":
         return f"cache {require_cache(dataset, model_uri=model, **wanted).name}"
     cache = find_cache(dataset, **wanted)
-    return f"cache {cache.name}" if cache is not None else "no cache: the VAE runs at every step"
+    if cache is not None:
+        return f"cache {cache.name}"
+    if config.data.cache == "off" or config.data.crop == "random" or config.data.random_flip:
+        return "no cache wanted: the VAE runs at every step"
+    return f"the VAE runs at every step ({explain_no_cache(dataset, model_uri=model, **wanted)})"
 
 
 def check_output(

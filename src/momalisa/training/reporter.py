@@ -5,6 +5,7 @@ import shutil
 import threading
 import time
 from pathlib import Path
+from statistics import fmean
 from tempfile import mkdtemp
 from typing import Any
 
@@ -38,6 +39,7 @@ class Reporter:
         self._stage = "starting"
         self._step = 0
         self._loss: float | None = None
+        self._losses: list[float] = []
         self._uploaded = time.monotonic()
         self._uploading: threading.Thread | None = None
         self._history: list[Checkup] = []
@@ -94,6 +96,7 @@ class Reporter:
         if not self._active:
             return
         self._step, self._loss = step, loss
+        self._losses.append(loss)
         self._recent = [*self._recent[-_RATE_WINDOW:], (num_images, seconds, waited)]
         self._num_images += num_images
         self._seconds += seconds
@@ -101,13 +104,14 @@ class Reporter:
             self.tracker.log(
                 step,
                 {
-                    Metric.LOSS: loss,
+                    Metric.LOSS: fmean(self._losses),
                     Metric.LEARNING_RATE: learning_rate,
                     Metric.GRADIENT_NORM: gradient_norm,
                     Metric.IMAGES_PER_S: self.images_per_s or 0.0,
                     Metric.DATA_WAIT: self._data_wait,
                 },
             )
+            self._losses.clear()
         self._show()
         if time.monotonic() - self._uploaded > _UPLOAD_EVERY_S:
             self._upload_in_background()

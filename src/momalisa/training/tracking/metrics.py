@@ -18,6 +18,7 @@ class Metric(StrEnum):
     """The names that plots and trackers know; the part before the slash groups them."""
 
     LOSS = "train/loss"
+    """The mean of the steps since the line before."""
     LEARNING_RATE = "train/learning_rate"
     GRADIENT_NORM = "train/gradient_norm"
     IMAGES_PER_S = "train/images_per_s"
