@@ -5,13 +5,9 @@ python jobs/prepare.py --input URI --output URI [--caption-template T] [--cache 
 
 import argparse
 import sys
-from typing import TYPE_CHECKING
 
 from momalisa.artworks.captions import DEFAULT_TEMPLATE
 from momalisa.errors import ConfigError, InputError, MomalisaError
-
-if TYPE_CHECKING:
-    from momalisa.artworks.cache_writer import CacheProgress
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -40,9 +36,7 @@ def _run(flags: argparse.Namespace) -> None:
     if flags.input is not None:
         prepare(config, flags.input, flags.output, overwrite=flags.overwrite, parallelism=flags.parallelism)
     if flags.cache:
-        import torch
-
-        from momalisa.artworks.cache_writer import write_cache
+        from momalisa.artworks.cache_writer import print_progress, write_cache
 
         write_cache(
             flags.output,
@@ -51,18 +45,8 @@ def _run(flags: argparse.Namespace) -> None:
             aspect_buckets=flags.aspect_buckets,
             text=not flags.no_text,
             revision=flags.revision,
-            device="cuda" if torch.cuda.is_available() else "cpu",
-            progress=_say_progress,
+            progress=print_progress,
         )
-
-
-def _say_progress(done: "CacheProgress") -> None:
-    eta = "" if done.eta_s is None else f", ETA {done.eta_s:.0f} s"
-    last = done.num_done == done.num_rows
-    if sys.stderr.isatty():
-        print(f"\rcaching: {done.num_done}/{done.num_rows}{eta}   ", end="\n" if last else "", file=sys.stderr)
-    elif last:
-        print(f"cached {done.num_done} pictures in {done.seconds:.0f} s", file=sys.stderr)
 
 
 def _parse(arguments: list[str] | None) -> argparse.Namespace:

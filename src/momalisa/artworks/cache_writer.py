@@ -1,6 +1,7 @@
 """Writes a cache of VAE moments and text embeddings below a dataset, row group by row group."""
 
 import json
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
@@ -44,6 +45,17 @@ class CacheProgress:
     """None before anything was encoded."""
 
 
+def print_progress(done: CacheProgress) -> None:
+    """On a terminal a line that counts, elsewhere one line at the end."""
+    eta = "" if done.eta_s is None else f", ETA {done.eta_s:.0f} s"
+    last = done.num_done == done.num_rows
+    if sys.stderr.isatty():
+        end = "\n" if last else ""
+        sys.stderr.write(f"\rcaching: {done.num_done}/{done.num_rows}{eta}   {end}")
+    elif last:
+        sys.stderr.write(f"cached {done.num_done} pictures in {done.seconds:.0f} s\n")
+
+
 def write_cache(
     dataset_uri: str,
     model_uri: str,
@@ -54,7 +66,7 @@ def write_cache(
     text: bool = True,
     batch_size: int = 8,
     revision: str | None = None,
-    device: str = "cpu",
+    device: str | None = None,
     dtype: Dtype = "float16",
     progress: Callable[[CacheProgress], None] | None = None,
 ) -> DatasetCache:
@@ -65,7 +77,8 @@ def write_cache(
     """
     parts: tuple[Part, ...] = ("tokenizer", "text_encoder", "vae") if text else ("vae",)
     dataset = StoredDataset.open(dataset_uri)
-    components = load_components(model_uri, revision=revision, parts=parts).to(device)
+    components = load_components(model_uri, revision=revision, parts=parts)
+    components.to(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     if resolution % components.vae_scale_factor:
         raise DatasetError(
             f"resolution {resolution} is no multiple of {components.vae_scale_factor}, the pixels of a latent's side"
