@@ -1,5 +1,6 @@
 """Training on a Ray cluster of several nodes (processes of this machine): one is killed, one is taken away."""
 
+import json
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -68,3 +69,16 @@ def _drain(address: str, node: str) -> None:
     command = [sys.executable, "-m", "ray.scripts.scripts", "drain-node", "--address", address, "--node-id", node]
     command += ["--reason", "DRAIN_NODE_REASON_PREEMPTION", "--reason-message", "taken back"]
     subprocess.run([*command, "--deadline-remaining-seconds", "600"], check=True, capture_output=True, timeout=60)
+
+
+def test_an_elastic_run_goes_on_with_what_is_left(cluster: Cluster, place: Path) -> None:
+    nodes = [cluster.add_node(num_cpus=1) for _ in range(2)]
+    output = str(place / "elastic")
+    settings = [*BASE, "resources.min_workers=1", f"model.uri={place / 'model'}"]
+    process = runs.start_training(str(place / "data"), output, settings)
+    runs.wait_for(lambda: runs.newest_checkpoint(output) is not None, process)
+    cluster.remove_node(nodes[1], allow_graceful=False)
+    code, printed = runs.finish_training(process)
+    assert code == 0, printed
+    assert "resumed at step" in printed
+    assert json.loads((Path(output) / "summary.json").read_text())["num_workers"] == 1

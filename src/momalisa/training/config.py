@@ -272,6 +272,16 @@ class ResourcesConfig:
             "resources.min_workers must be between 1 and resources.num_workers, or null",
         )
 
+    @property
+    def least_workers(self) -> int:
+        """With how many workers the run still goes on."""
+        return self.min_workers or self.num_workers
+
+    @property
+    def is_elastic(self) -> bool:
+        """Whether the number of workers may change while the run goes on."""
+        return self.least_workers < self.num_workers
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TrainConfig:
@@ -309,7 +319,7 @@ class TrainConfig:
             not (self.optimizer.eight_bit and self.engine.zero_stage != 0),
             "optimizer.eight_bit needs engine.zero_stage 0: its state cannot be gathered under ZeRO",
         )
-        for num_workers in range(self.resources.min_workers or self.resources.num_workers, self.resources.num_workers):
+        for num_workers in range(self.resources.least_workers, self.resources.num_workers):
             # Ray goes on with any number in between.
             self.accumulation_steps(num_workers)
         self.accumulation_steps(self.resources.num_workers)

@@ -32,6 +32,8 @@ _BOARD_POLL_S = 0.5
 _NO_GPU = {"CUDA_VISIBLE_DEVICES": "", "DS_ACCELERATOR": "cpu"}
 _START_TIMEOUT_S = 1800
 """GPU nodes take longer to come up than Ray Train's own 60 s."""
+_ELASTIC_START_TIMEOUT_S = 30
+"""An elastic run counts the nodes before it asks for them, and one of those may have died: count again soon."""
 
 
 class _Board:
@@ -85,7 +87,8 @@ def train_on_ray(spec: RunSpec, *, show: bool = True) -> None:
     Raises TrainingError with the workers' own message where no retry can help, and for a run that
     failed more often than `resources.max_failures`.
     """
-    os.environ.setdefault("RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S", str(_START_TIMEOUT_S))
+    timeout = _ELASTIC_START_TIMEOUT_S if spec.config.resources.is_elastic else _START_TIMEOUT_S
+    os.environ.setdefault("RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S", str(timeout))
     with _cluster(spec):
         # Beside the driver: with any other node the run would lose its voice.
         here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
@@ -121,13 +124,14 @@ def _fit(trainer: TorchTrainer) -> ray.train.TrainingFailedError | None:
 
 def _trainer(spec: RunSpec, board: Any) -> TorchTrainer:
     resources = spec.config.resources
-    elastic = resources.min_workers is not None and resources.min_workers < resources.num_workers
     filesystem, path = spec.output.child("ray").arrow_filesystem()
     return TorchTrainer(
         _train_on_rank,
         train_loop_config={"spec": spec.to_json(), "board": board},
         scaling_config=ray.train.ScalingConfig(
-            num_workers=(resources.min_workers, resources.num_workers) if elastic else resources.num_workers,
+            num_workers=(resources.least_workers, resources.num_workers)
+            if resources.is_elastic
+            else resources.num_workers,
             use_gpu=resources.use_gpu,
             resources_per_worker={"CPU": resources.cpus_per_worker, **({"GPU": 1} if resources.use_gpu else {})},
         ),
