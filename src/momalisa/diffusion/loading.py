@@ -9,6 +9,7 @@ import importlib.resources
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, Literal
 
@@ -25,7 +26,9 @@ Part = Literal["tokenizer", "text_encoder", "vae", "unet", "scheduler"]
 ALL_PARTS: tuple[Part, ...] = ("tokenizer", "text_encoder", "vae", "unet", "scheduler")
 WEIGHT_PARTS: tuple[Part, ...] = ("text_encoder", "vae", "unet")
 _WANTED_SUFFIXES = (".safetensors", ".json", ".txt", ".model")
-_UNWANTED_VARIANTS = (".fp16.", ".non_ema.", "safety_checker/")
+_WANTED_PATTERNS = ("model_index.json", *(f"{part}/*{suffix}" for part in ALL_PARTS for suffix in _WANTED_SUFFIXES))
+"""Whole-model checkpoints at the top of a repository, which repeat the parts, weigh twelve gigabytes in one case."""
+_UNWANTED_PATTERNS = ("*.fp16.*", "*.non_ema.*")
 
 
 @dataclass(slots=True)
@@ -135,7 +138,7 @@ def fingerprint_model(path: Path, uri: str) -> dict[str, str]:
 
 
 def _fingerprint_part(folder: Path, uri: str) -> str:
-    files = sorted(f for f in folder.glob("*.safetensors") if not any(v in f.name for v in _UNWANTED_VARIANTS))
+    files = sorted(f for f in folder.glob("*.safetensors") if _is_wanted(f"{folder.name}/{f.name}"))
     if not files:
         raise ModelError(
             f"{uri} has no safetensors in {folder.name}/: only safetensors are read; "
@@ -189,7 +192,10 @@ def _download(uri: str) -> Path:
 
 
 def _is_wanted(key: str) -> bool:
-    return key.endswith(_WANTED_SUFFIXES) and not any(v in key for v in _UNWANTED_VARIANTS)
+    def matches(patterns: Iterable[str]) -> bool:
+        return any(fnmatchcase(key, pattern) for pattern in patterns)
+
+    return matches(_WANTED_PATTERNS) and not matches(_UNWANTED_PATTERNS)
 
 
 def _from_hub(hub_id: str, revision: str | None) -> Path:
@@ -200,8 +206,8 @@ def _from_hub(hub_id: str, revision: str | None) -> Path:
         folder = snapshot_download(
             hub_id,
             revision=revision,
-            allow_patterns=[f"*{suffix}" for suffix in _WANTED_SUFFIXES],
-            ignore_patterns=["*.fp16.*", "*.non_ema.*", "safety_checker/*"],
+            allow_patterns=list(_WANTED_PATTERNS),
+            ignore_patterns=list(_UNWANTED_PATTERNS),
         )
     except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as e:
         reason = str(e).splitlines()[0]
