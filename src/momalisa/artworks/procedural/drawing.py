@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -37,14 +37,20 @@ TRAIN_MANNERS: tuple[str, ...] = tuple(manner for manner in MANNERS if manner no
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Drawing:
-    """A picture with what it is called."""
+class Subject:
+    """What a drawing shows, and a caption that says so."""
 
-    image: Image.Image
     caption: str
     manner: str
     foreground: str
     ground: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Drawing(Subject):
+    """A picture with what it is called."""
+
+    image: Image.Image
 
 
 def draw(seed: int, size: int, manner: str, foreground: str, ground: str) -> Image.Image:
@@ -74,8 +80,15 @@ def is_held_out(manner: str, foreground: str, ground: str) -> bool:
 
 
 def sample(seed: int, *, size: int = 128, manners: Sequence[str] = TRAIN_MANNERS, held_out: bool = False) -> Drawing:
-    """One captioned drawing: manner and colours chosen by the seed, among the trained combinations or,
-    with `held_out`, among those that are kept out."""
+    """One captioned drawing of the seed's subject."""
+    subject = choose(seed, manners=manners, held_out=held_out)
+    image = draw(seed, size, subject.manner, subject.foreground, subject.ground)
+    return Drawing(image=image, **asdict(subject))
+
+
+def choose(seed: int, *, manners: Sequence[str] = TRAIN_MANNERS, held_out: bool = False) -> Subject:
+    """Manner, colours and caption by the seed, among the trained combinations or, with `held_out`, among those
+    that are kept out. Raises ConfigError where no manner is given."""
     if not manners:
         raise ConfigError(f"no manners given; choose from {', '.join(MANNERS)}")
     rng = np.random.default_rng([seed, 0x7A])
@@ -84,20 +97,22 @@ def sample(seed: int, *, size: int = 128, manners: Sequence[str] = TRAIN_MANNERS
         foreground, ground = (COLORS[int(i)] for i in rng.choice(len(COLORS), size=2, replace=False))
         if is_held_out(manner, foreground, ground) == held_out:
             break
-    return Drawing(
-        image=draw(seed, size, manner, foreground, ground),
-        caption=caption(manner, foreground, ground, rng),
-        manner=manner,
-        foreground=foreground,
-        ground=ground,
+    return Subject(
+        caption=caption(manner, foreground, ground, rng), manner=manner, foreground=foreground, ground=ground
     )
 
 
 def write_folder(
-    path: Path | str, count: int, seed: int, manners: Sequence[str] = TRAIN_MANNERS, *, size: int = 128
+    path: Path | str,
+    count: int,
+    seed: int,
+    manners: Sequence[str] = TRAIN_MANNERS,
+    *,
+    size: int = 128,
+    progress: Callable[[int], None] | None = None,
 ) -> None:
     """Writes `count` drawings as PNG with `metadata.jsonl` (file_name, text, manner, foreground, ground),
-    the metadata last."""
+    the metadata last. `progress` is told of each."""
     folder = Path(path)
     (folder / "images").mkdir(parents=True, exist_ok=True)
     lines = []
@@ -113,6 +128,8 @@ def write_folder(
             "ground": drawing.ground,
         }
         lines.append(json.dumps(row) + "\n")
+        if progress is not None:
+            progress(1)
     (folder / "metadata.jsonl").write_text("".join(lines), encoding="utf-8")
 
 

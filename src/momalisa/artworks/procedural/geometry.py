@@ -12,15 +12,12 @@ _CHALK = Rgb(240, 237, 228)
 
 
 def primary_grid(canvas: Canvas, foreground: Rgb) -> None:
-    """Black bars divide the ground; some of the blocks between them carry the foreground."""
+    """Black bars divide the ground; some of the blocks between them, less than half of all, carry the foreground."""
     rng = canvas.rng
     xs, ys = _divisions(rng), _divisions(rng)
-    cells = [(i, j) for i in range(len(xs) - 1) for j in range(len(ys) - 1)]
-    by_area = sorted(cells, key=lambda c: -(xs[c[0] + 1] - xs[c[0]]) * (ys[c[1] + 1] - ys[c[1]]))
-    filled = {by_area[int(rng.integers(2))]}
-    while len(filled) < max(2, round(len(cells) * rng.uniform(0.25, 0.42))):
-        filled.add(cells[int(rng.integers(len(cells)))])
-    for i, j in cells:
+    areas = {(i, j): (xs[i + 1] - xs[i]) * (ys[j + 1] - ys[j]) for i in range(len(xs) - 1) for j in range(len(ys) - 1)}
+    filled = _choose_blocks(areas, rng, share=rng.uniform(0.26, 0.42))
+    for i, j in areas:
         color = foreground if (i, j) in filled else canvas.ground
         canvas.rectangle(xs[i], ys[j], xs[i + 1], ys[j + 1], tone(color, rng, 0.5))
     bar = rng.uniform(0.018, 0.036)
@@ -29,6 +26,19 @@ def primary_grid(canvas: Canvas, foreground: Rgb) -> None:
         canvas.rectangle(x - bar / 2, 0, x + bar / 2, 1, ink)
     for y in ys[1:-1]:
         canvas.rectangle(0, y - bar / 2, 1, y + bar / 2, ink)
+
+
+def _choose_blocks(areas: dict[tuple[int, int], float], rng: np.random.Generator, share: float) -> set[tuple[int, int]]:
+    """Blocks at random, a larger one first, as long as they cover no more than a share of the canvas."""
+    fitting = sorted((block for block in areas if areas[block] <= share), key=lambda block: -areas[block])
+    first = fitting[int(rng.integers(min(3, len(fitting))))]
+    chosen, covered = {first}, areas[first]
+    for index in rng.permutation(len(fitting)):
+        block = fitting[int(index)]
+        if block not in chosen and covered + areas[block] <= share:
+            chosen.add(block)
+            covered += areas[block]
+    return chosen
 
 
 def _divisions(rng: np.random.Generator) -> list[float]:
@@ -152,16 +162,17 @@ def _regular(x: float, y: float, radius: float, corners: int, turn: float) -> Fl
 
 
 def diagonals(canvas: Canvas, foreground: Rgb) -> None:
-    """Wide, sharp bands across the canvas: slanted, or folded into chevrons."""
+    """Wide, sharp bands across the canvas: slanted, or folded into chevrons. The outermost are the ground's."""
     rng = canvas.rng
     slope = rng.uniform(0.7, 1.3) * rng.choice([-1, 1])
     chevron = rng.random() < 0.4
     count = int(rng.integers(2, 5))
-    shares = rng.dirichlet(np.full(2 * count, 6.0))
-    borders = np.concatenate([[0.0], np.cumsum(shares)])
+    # The corners cut the outermost bands short, so they are wider.
+    shares = rng.dirichlet(np.full(2 * count + 1, 6.0)) + np.array([0.12, *[0.0] * (2 * count - 1), 0.12])
+    borders = np.concatenate([[0.0], np.cumsum(shares / shares.sum())])
     reach = 1 + abs(slope) * (0.5 if chevron else 1.0)
     lowest = min(0.0, -slope * (0.5 if chevron else 1.0)) if not chevron or slope > 0 else 0.0
-    for index in range(0, 2 * count, 2):
+    for index in range(1, 2 * count + 1, 2):
         near, far = (lowest + reach * float(borders[index + k]) for k in (0, 1))
         color = tone(foreground, rng, 0.6)
         if chevron:
@@ -172,7 +183,7 @@ def diagonals(canvas: Canvas, foreground: Rgb) -> None:
 
 
 def waves(canvas: Canvas, foreground: Rgb) -> None:
-    """Bands that swell and lean until the flat canvas seems to move."""
+    """Bands, narrower than the ground between them, that swell and lean until the flat canvas seems to move."""
     rng = canvas.rng
     side = canvas.full_side
     x, y = canvas.grid(side)
@@ -184,4 +195,4 @@ def waves(canvas: Canvas, foreground: Rgb) -> None:
     bend *= 1 + rng.uniform(0, 0.7) * np.sin(2 * math.pi * (y * rng.uniform(0.5, 1.0) + rng.random()))
     squeeze = rng.uniform(0, 0.06) * np.sin(2 * math.pi * (y + rng.random()))
     phase = np.sin(2 * math.pi * bands * (y + bend + squeeze))
-    canvas.blend((phase > 0).astype(np.float32), foreground)
+    canvas.blend((phase > 0.3).astype(np.float32), foreground)
