@@ -1,7 +1,7 @@
 """Progress of long work, with the time that is left: a bar on a terminal, now and then a line elsewhere."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
 from rich.console import Console
@@ -40,3 +40,14 @@ def counted(label: str, total: int, console: Console | None = None) -> Iterator[
             console.print(f"{label}: {done}/{total}, ETA {left:.0f} s", markup=False)
 
     yield advance
+
+
+def step_reporter(label: str) -> Callable[[int, Mapping[str, float]], None]:
+    """A function that prints a line for a step's figures, among them `eta_s` where it is known."""
+    console = Console(highlight=False, soft_wrap=True)
+
+    def report(step: int, figures: Mapping[str, float]) -> None:
+        listed = "  ".join(f"{name} {value:.4g}" for name, value in figures.items())
+        console.print(f"{label} step {step}  {listed}", markup=False)
+
+    return report

@@ -32,14 +32,19 @@ def paintings(folder: Path, size: int = 128) -> Tensor:
 
     Raises ConfigError where there is none.
     """
-    files = sorted(file for file in folder.rglob("*") if file.suffix.lower() in _IMAGE_SUFFIXES)
-    if not files:
-        raise ConfigError(f"no pictures below {folder}: give a folder of {', '.join(_IMAGE_SUFFIXES)}")
     pictures = []
-    for file in files:
+    for file in picture_files(folder):
         with Image.open(file) as image:
             pictures.append(to_pixels(ImageOps.fit(image.convert("RGB"), (size, size), Image.Resampling.LANCZOS)))
     return torch.stack(pictures)
+
+
+def picture_files(folder: Path) -> list[Path]:
+    """All pictures below a folder, in order. Raises ConfigError where there is none."""
+    files = sorted(file for file in folder.rglob("*") if file.suffix.lower() in _IMAGE_SUFFIXES)
+    if not files:
+        raise ConfigError(f"no pictures below {folder}: give a folder of {', '.join(_IMAGE_SUFFIXES)}")
+    return files
 
 
 @torch.no_grad()

@@ -65,7 +65,7 @@ def create_vae(seed: int) -> Any:
     Few channels at full resolution, where they cost the most, and few groups: a group of two channels
     would normalise a flat colour away. No attention, so that it works alike at every size.
     """
-    channels = (16, 32, 64, 96)
+    channels = (32, 64, 96, 128)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         vae = AutoencoderKL(
@@ -75,7 +75,7 @@ def create_vae(seed: int) -> Any:
             up_block_types=("UpDecoderBlock2D",) * len(channels),
             block_out_channels=channels,
             layers_per_block=1,
-            norm_num_groups=2,
+            norm_num_groups=4,
             latent_channels=4,
             sample_size=RESOLUTION,
             mid_block_add_attention=False,
@@ -114,7 +114,7 @@ def _create_unet() -> Any:
         out_channels=4,
         down_block_types=("CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
         up_block_types=("CrossAttnUpBlock2D", "CrossAttnUpBlock2D"),
-        block_out_channels=(64, 112),
+        block_out_channels=(96, 160),
         layers_per_block=1,
         cross_attention_dim=TEXT_WIDTH,
         attention_head_dim=4,

@@ -5,11 +5,9 @@ and group statistics fit the size at which the model is used. Everything random 
 (seed, step), so a resumed run continues exactly.
 """
 
-import dataclasses
-import json
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,14 +15,13 @@ from typing import Any
 import numpy as np
 import torch
 from PIL import Image
-from safetensors import safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
 from momalisa.artworks.procedural import TRAIN_MANNERS, sample
+from momalisa.artworks.textures import brushwork, dead_leaves
 from momalisa.errors import ConfigError, TrainingError
 from momalisa.models.skeleton import create_vae
-from momalisa.models.textures import dead_leaves
+from momalisa.models.training_state import TrainingState, remember_settings
 
 STATE_FILE = "vae_state.safetensors"
 CONFIG_FILE = "vae_training.json"
@@ -44,8 +41,12 @@ class VaeTrainConfig:
     num_wholes: int = 4
     share_of_wholes: float = 0.25
     """Of the steps, at the end, that see whole pictures."""
-    share_of_textures: float = 0.4
+    share_of_textures: float = 0.6
     gradient_weight: float = 0.5
+    """Of the drawings' finite differences, beside their absolute error."""
+    squared_weight: float = 4.0
+    """Of the textures' squared error: what is fine and uneven is best met in the mean."""
+    texture_gradient_weight: float = 0.05
     kl_weight: float = 1e-4
     ema_decay: float = 0.998
     max_grad_norm: float = 1.0
@@ -58,7 +59,7 @@ class VaeTrainConfig:
             raise ConfigError(f"crop {self.crop} and whole {self.whole} must be multiples of 8, the VAE's factor")
 
 
-Report = Callable[[int, dict[str, float]], None]
+Report = Callable[[int, Mapping[str, float]], None]
 
 
 def train_vae(work: Path, config: VaeTrainConfig, *, report: Report | None = None) -> Any:
@@ -67,11 +68,12 @@ def train_vae(work: Path, config: VaeTrainConfig, *, report: Report | None = Non
 
     Raises ConfigError where `work` was begun with other settings, TrainingError for a loss that is not finite.
     """
-    _remember_config(work, config)
+    remember_settings(work / CONFIG_FILE, config)
     vae = create_vae(config.seed)
     averaged = create_vae(config.seed).requires_grad_(False)
     optimizer = torch.optim.AdamW(vae.parameters(), lr=config.learning_rate, betas=(0.9, 0.99), weight_decay=1e-3)
-    first = _load_state(work / STATE_FILE, vae, averaged, optimizer)
+    state = TrainingState(work / STATE_FILE, {"model": vae, "ema": averaged}, vae, optimizer)
+    first = state.load()
     started, last = time.monotonic(), first
     for step in range(first, config.num_steps):
         for group in optimizer.param_groups:
@@ -82,7 +84,7 @@ def train_vae(work: Path, config: VaeTrainConfig, *, report: Report | None = Non
             seconds = (time.monotonic() - started) / (step + 1 - last)
             report(step + 1, {**losses, "seconds_per_step": seconds, "eta_s": seconds * (config.num_steps - step - 1)})
         if (step + 1) % config.save_every == 0 or step + 1 == config.num_steps:
-            _save_state(work / STATE_FILE, vae, averaged, optimizer, step + 1)
+            state.save(step + 1)
     averaged.eval()
     standardize_latents(averaged)
     averaged.register_to_config(scaling_factor=measure_scaling_factor(averaged))
@@ -95,23 +97,29 @@ def learning_rate_at(step: int, config: VaeTrainConfig) -> float:
     return config.learning_rate * warm * 0.5 * (1 + math.cos(math.pi * step / config.num_steps))
 
 
-def training_batch(step: int, config: VaeTrainConfig) -> Tensor:
-    """Pixels of one step, (B, 3, H, W) in [-1, 1]."""
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Pixels (B, 3, H, W) in [-1, 1]; the first `num_textures` are textures, the others drawings."""
+
+    pixels: Tensor
+    num_textures: int
+
+
+def training_batch(step: int, config: VaeTrainConfig) -> Batch:
+    """The pictures of one step."""
     rng = np.random.default_rng([config.seed, step])
     whole = step >= config.num_steps * (1 - config.share_of_wholes)
     count, side = (config.num_wholes, config.whole) if whole else (config.num_crops, config.crop)
-    pictures: list[Image.Image] = []
+    num_textures = int(count * config.share_of_textures + rng.random())
+    pictures = [(brushwork if rng.random() < 0.6 else dead_leaves)(rng, side) for _ in range(num_textures)]
     source: Image.Image | None = None
     while len(pictures) < count:
-        if rng.random() < config.share_of_textures:
-            pictures.append(dead_leaves(rng, side))
-            continue
         # Painting costs more than cropping: a drawing serves for a few crops.
         if source is None or whole or rng.random() < 0.4:
             size = int(rng.choice([config.whole, config.whole, config.whole * 3 // 4, config.whole * 3 // 2]))
             source = sample(int(rng.integers(2**40)), size=max(size, side), manners=TRAIN_MANNERS).image
         pictures.append(_random_crop(source, side, rng))
-    return torch.stack([to_pixels(picture) for picture in pictures])
+    return Batch(torch.stack([to_pixels(picture) for picture in pictures]), num_textures)
 
 
 def to_pixels(image: Image.Image) -> Tensor:
@@ -150,32 +158,47 @@ def _latents_of_drawings(vae: Any, *, count: int = 128, seed: int = 99) -> Tenso
 
 
 def _step(
-    vae: Any, optimizer: torch.optim.Optimizer, pixels: Tensor, config: VaeTrainConfig, step: int
+    vae: Any, optimizer: torch.optim.Optimizer, batch: Batch, config: VaeTrainConfig, step: int
 ) -> dict[str, float]:
     generator = torch.Generator().manual_seed(config.seed * 1_000_003 + step)
     with torch.autocast("cpu", torch.bfloat16):
-        posterior = vae.encode(pixels).latent_dist
+        posterior = vae.encode(batch.pixels).latent_dist
         noise = torch.randn(posterior.mean.shape, generator=generator)
         decoded = vae.decode(posterior.mean.float() + posterior.std.float() * noise).sample
-    decoded = decoded.float()
-    absolute = (decoded - pixels).abs().mean()
-    edges = gradient_loss(decoded, pixels)
+    error = decoded.float() - batch.pixels
+    textures, drawings = error[: batch.num_textures], error[batch.num_textures :]
+    # Sums over the samples, so that each weighs the same; an empty share weighs nothing.
+    squared = textures.square().mean(dim=(1, 2, 3)).sum() / len(error)
+    texture_edges = gradient_size(textures).sum() / len(error)
+    absolute = drawings.abs().mean(dim=(1, 2, 3)).sum() / len(error)
+    edges = gradient_size(drawings).sum() / len(error)
     mean, logvar = posterior.mean.float(), posterior.logvar.float()
     divergence = 0.5 * (mean.square() + logvar.exp() - 1 - logvar).mean()
-    loss = absolute + config.gradient_weight * edges + config.kl_weight * divergence
+    loss = (
+        config.squared_weight * squared
+        + config.texture_gradient_weight * texture_edges
+        + absolute
+        + config.gradient_weight * edges
+        + config.kl_weight * divergence
+    )
     if not torch.isfinite(loss):
         raise TrainingError(f"the VAE's loss is {loss.item()} at step {step}: lower the learning rate")
     optimizer.zero_grad(set_to_none=True)
     loss.backward()
     torch.nn.utils.clip_grad_norm_(vae.parameters(), config.max_grad_norm)
     optimizer.step()
-    return {"absolute": absolute.item(), "edges": edges.item(), "divergence": divergence.item()}
+    return {
+        "squared": squared.item(),
+        "absolute": absolute.item(),
+        "edges": edges.item(),
+        "divergence": divergence.item(),
+    }
 
 
-def gradient_loss(decoded: Tensor, pixels: Tensor) -> Tensor:
-    """Mean absolute difference of the finite differences in x and y: what keeps edges sharp."""
-    error = decoded - pixels
-    return error.diff(dim=-1).abs().mean() + error.diff(dim=-2).abs().mean()
+def gradient_size(error_BCHW: Tensor) -> Tensor:
+    """Mean absolute finite differences of the errors in x and y, (B,): small where edges are as sharp as they were."""
+    across, down = error_BCHW.diff(dim=-1), error_BCHW.diff(dim=-2)
+    return across.abs().mean(dim=(1, 2, 3)) + down.abs().mean(dim=(1, 2, 3))
 
 
 def _random_crop(image: Image.Image, side: int, rng: np.random.Generator) -> Image.Image:
@@ -187,40 +210,3 @@ def _random_crop(image: Image.Image, side: int, rng: np.random.Generator) -> Ima
 def _average(averaged: Any, vae: Any, decay: float) -> None:
     with torch.no_grad():
         torch._foreach_lerp_(list(averaged.parameters()), list(vae.parameters()), 1 - decay)
-
-
-def _remember_config(work: Path, config: VaeTrainConfig) -> None:
-    work.mkdir(parents=True, exist_ok=True)
-    path, now = work / CONFIG_FILE, dataclasses.asdict(config)
-    if path.is_file() and (before := json.loads(path.read_text())) != now:
-        changed = ", ".join(key for key in now if now[key] != before.get(key))
-        raise ConfigError(f"{work} was begun with other settings of {changed}: give another folder or the old settings")
-    path.write_text(json.dumps(now, indent=2) + "\n")
-
-
-def _save_state(path: Path, vae: Any, averaged: Any, optimizer: torch.optim.Optimizer, step: int) -> None:
-    """One file, replaced whole, so that an interruption leaves the previous state."""
-    tensors = {f"model.{name}": value for name, value in vae.state_dict().items()}
-    tensors |= {f"ema.{name}": value for name, value in averaged.state_dict().items()}
-    for name, parameter in vae.named_parameters():
-        for moment in ("exp_avg", "exp_avg_sq"):
-            tensors[f"{moment}.{name}"] = optimizer.state[parameter][moment]
-    partial = path.with_suffix(".partial")
-    save_file(tensors, partial, metadata={"step": str(step)})
-    partial.replace(path)
-
-
-def _load_state(path: Path, vae: Any, averaged: Any, optimizer: torch.optim.Optimizer) -> int:
-    """The step to go on from; 0 where nothing is saved."""
-    if not path.is_file():
-        return 0
-    with safe_open(path, framework="pt") as file:
-        step = int(file.metadata()["step"])
-        vae.load_state_dict({name: file.get_tensor(f"model.{name}") for name in vae.state_dict()})
-        averaged.load_state_dict({name: file.get_tensor(f"ema.{name}") for name in averaged.state_dict()})
-        for name, parameter in vae.named_parameters():
-            optimizer.state[parameter] = {
-                "step": torch.tensor(float(step)),
-                **{moment: file.get_tensor(f"{moment}.{name}") for moment in ("exp_avg", "exp_avg_sq")},
-            }
-    return step

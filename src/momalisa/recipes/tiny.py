@@ -62,7 +62,7 @@ def tiny() -> TrainConfig:
     """Makes the shipped model's UNet and text encoder, from random weights, on drawings."""
     return TrainConfig(
         recipe="tiny",
-        max_steps=20_000,
+        max_steps=10_000,
         global_batch_size=48,
         micro_batch_size=48,
         ema_decay=0.999,
@@ -72,9 +72,9 @@ def tiny() -> TrainConfig:
         optimizer=OptimizerConfig(
             learning_rate=1e-3, num_warmup_steps=200, schedule="cosine", min_lr_ratio=0.01, adam_beta2=0.99
         ),
-        engine=EngineConfig(zero_stage=0, precision="fp32", channels_last=True),
+        engine=EngineConfig(zero_stage=0, precision="bf16"),
         validation=ValidationConfig(
-            every_steps=500,
+            every_steps=1000,
             num_samples=128,
             timesteps_per_sample=2,
             prompts=KNOWN_PROMPTS,

@@ -29,6 +29,8 @@ class Progress:
     best_loss: float | None = None
     validations_without_better: int = 0
     best_step: int = 0
+    train_seconds: float = 0.0
+    """Of the steps, waiting for data included, over all attempts that led here."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,13 +65,15 @@ def run_steps(tools: Tools, progress: Progress) -> str:
         loss, stop = _optimize(tools, micro_batches, step)
         tools.learner.engine.after_step(step)
         progress.step = step
+        seconds = time.monotonic() - began
+        progress.train_seconds += seconds
         tools.reporter.log_step(
             step,
             loss=loss,
             learning_rate=learning_rate_at(config.optimizer, step, config.max_steps),
             gradient_norm=tools.learner.engine.gradient_norm,
             num_images=config.global_batch_size,
-            seconds=time.monotonic() - began,
+            seconds=seconds,
             waited=waited,
         )
         last = step >= config.max_steps
@@ -174,6 +178,7 @@ def _save(tools: Tools, progress: Progress, validation_loss: float | None) -> No
             "best_loss": progress.best_loss,
             "best_step": progress.best_step,
             "validations_without_better": progress.validations_without_better,
+            "train_seconds": progress.train_seconds,
         },
     }
     tools.reporter.keep_metrics()

@@ -36,6 +36,7 @@ def restore(store: Store, learner: Learner, world: World, say: Callable[[str], N
         best_loss=manifest.progress["best_loss"],
         best_step=manifest.progress["best_step"],
         validations_without_better=manifest.progress["validations_without_better"],
+        train_seconds=manifest.progress["train_seconds"],
     )
 
 

@@ -31,6 +31,9 @@ class RunSummary(BaseModel):
     verdict: Verdict | None
     """None where the run was stopped before its end."""
     wall_seconds: float
+    """Of the last attempt, with all that is around its steps."""
+    train_seconds: float
+    """Of the steps alone, over all attempts."""
     images_per_s: float
     """Training pictures over the time of the training steps alone."""
     num_workers: int

@@ -1,11 +1,13 @@
 """The model that ships: it loads, is small, and its VAE gives drawings back."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 from diffusers import StableDiffusionPipeline
+from PIL import Image
 
 import momalisa.models
 from momalisa.artworks.procedural import TRAIN_MANNERS
@@ -29,7 +31,7 @@ def test_all_parts_load_in_one_dtype(pipeline) -> None:
 def test_it_is_small_and_says_what_it_is() -> None:
     files = [file for file in TINY.rglob("*") if file.is_file()]
     assert sum(file.stat().st_size for file in files) <= install.MAX_BYTES
-    assert {file.suffix for file in files} <= {".json", ".txt", ".safetensors", ".md"}
+    assert {file.suffix for file in files} <= {".json", ".txt", ".safetensors", ".md", ".jpg"}
     assert "license: apache-2.0" in (TINY / "README.md").read_text()
 
 
@@ -64,15 +66,47 @@ def test_scaled_latents_are_standard(pipeline) -> None:
     assert ((latents.std(dim=(0, 2, 3)) - 1).abs() < 0.25).all()
 
 
+MAKING = install.Making(
+    vae_steps=7,
+    vae_hours=1.25,
+    vae_figures={"drawings_psnr": 21.5},
+    denoiser_steps=30,
+    denoiser_hours=0.5,
+    global_batch_size=48,
+    num_drawings=100,
+    num_cores=2,
+)
+LEARNING = {
+    "num_prompts": 520,
+    "manner_accuracy": 0.97,
+    "colour_accuracy": 0.9,
+    "colour_accuracy_unseen": 0.8,
+    "diversity": 0.7,
+    "frechet_distance": 1.0,
+    "frechet_floor": 0.1,
+    "picture_s": 1.25,
+    "picture_over_decode": 15.0,
+}
+
+
 def test_installing_replaces_the_model_and_writes_the_card(tmp_path) -> None:
     source, target = create_skeleton(tmp_path / "source", seed=0), tmp_path / "tiny"
     target.mkdir()
     (target / "stale.txt").touch()
-    install.install(source, target, figures={"drawings_psnr": 21.5}, vae_steps=7, training=None)
+    grid = tmp_path / "grid.png"
+    Image.new("RGB", (32, 32), "red").save(grid)
+    install.install(source, target, replace(MAKING, learning=LEARNING), samples=grid)
     card = (target / "README.md").read_text()
-    assert "drawings psnr | 21.5" in card
-    assert "7 steps" in card
-    assert "Random weights" in card
+    for words in (
+        "drawings psnr | 21.5",
+        "7 steps",
+        "1.2 hours",
+        "30 minutes",
+        "manner accuracy | 0.97",
+        "samples.jpg",
+    ):
+        assert words in card
+    assert (target / "samples.jpg").is_file()
     assert not (target / "stale.txt").exists()
     assert not list(tmp_path.glob("*.partial"))
     assert json.loads((target / "model_index.json").read_text())["unet"] == ["diffusers", "UNet2DConditionModel"]
@@ -82,5 +116,5 @@ def test_a_model_too_large_to_ship_is_not_installed(tmp_path, monkeypatch) -> No
     monkeypatch.setattr(install, "MAX_BYTES", 1000)
     source = create_skeleton(tmp_path / "source", seed=0)
     with pytest.raises(ModelError, match="train a smaller model"):
-        install.install(source, tmp_path / "tiny", figures={}, vae_steps=7, training=None)
+        install.install(source, tmp_path / "tiny", MAKING)
     assert not (tmp_path / "tiny").exists()

@@ -26,6 +26,7 @@ def make_summary(**changes: Any) -> RunSummary:
         "max_steps": 240,
         "verdict": verdict,
         "wall_seconds": 180.0,
+        "train_seconds": 120.0,
         "images_per_s": 21.5,
         "num_workers": 2,
         "versions": versions(),

@@ -27,12 +27,45 @@ def dead_leaves(rng: np.random.Generator, size: int) -> Image.Image:
         else:
             angles = np.sort(rng.uniform(0, 2 * np.pi, int(rng.integers(3, 7))))
             reach = radius * rng.uniform(0.5, 1.3, len(angles))
-            corners = np.stack([x + reach * np.cos(angles), y + reach * np.sin(angles)], axis=1)
-            canvas.polygon(corners.ravel().tolist(), fill=color)
+            canvas.polygon(_around(x, y, angles, reach), fill=color)
     image = image.reduce(2)
     if rng.random() < 0.4:
         image = image.filter(ImageFilter.GaussianBlur(rng.uniform(0.3, 2.5)))
     return _paint_over(image, rng)
+
+
+def brushwork(rng: np.random.Generator, size: int) -> Image.Image:
+    """Dead leaves, finer and with strokes among them: as much fine detail as a painting reduced to 128 pixels has.
+
+    An RGB picture of `size` × `size` pixels; a larger one shows more, not larger, shapes.
+    """
+    palette = _palette(rng)
+    image = Image.new("RGB", (2 * size, 2 * size), _pick(palette, rng))
+    canvas = ImageDraw.Draw(image)
+    smallest, most = rng.uniform(1.0, 7.5), 2 * 64
+    for _ in range(int(rng.integers(60, 400) * min(1.0, (size / 128) ** 2 + 0.1))):
+        radius = min(smallest / (1 - rng.random()) ** 0.55, most)
+        x, y = rng.uniform(0, 2 * size, 2)
+        color, kind, squash, turn = _pick(palette, rng), rng.random(), rng.uniform(0.3, 1), rng.uniform(0, np.pi)
+        if kind < 0.4:
+            canvas.ellipse((x - radius, y - radius * squash, x + radius, y + radius * squash), fill=color)
+        elif kind < 0.7:
+            angles = np.sort(rng.uniform(0, 2 * np.pi, int(rng.integers(3, 7))))
+            reach = radius * rng.uniform(0.5, 1.3, len(angles))
+            canvas.polygon(_around(x, y, angles, reach), fill=color)
+        else:
+            ends = _around(x, y, np.array([turn, turn + np.pi]), radius * rng.uniform(1, 3, 1))
+            canvas.line(ends, fill=color, width=max(1, int(radius * rng.uniform(0.1, 0.5))))
+    image = image.reduce(2)
+    if rng.random() < 0.25:
+        image = image.filter(ImageFilter.GaussianBlur(rng.uniform(0.3, 1.5)))
+    return _paint_over(image, rng)
+
+
+def _around(x: float, y: float, angles: NDArray[np.float64], reach: NDArray[np.float64]) -> list[float]:
+    """Points at angles and distances from one, flat."""
+    points: list[float] = np.stack([x + reach * np.cos(angles), y + reach * np.sin(angles)], axis=1).ravel().tolist()
+    return points
 
 
 def _palette(rng: np.random.Generator) -> Floats:
