@@ -47,7 +47,7 @@ test-all: $(STAMP)  ## the longer drills: kills, resumes, faults, the demo itsel
 	@PYTHONWARNINGS= $(BIN)/python -m pytest tests/integration -m slow $(ARGS)
 
 bench: $(STAMP)  ## the benchmarks, each against its baseline, as tables
-	@for bench in tests/bench/train.py tests/bench/prepare_memory.py; do echo "== $$bench"; $(BIN)/python $$bench || exit 1; done
+	@for bench in tests/bench/train.py tests/bench/prepare_memory.py tests/bench/learning.py; do echo "== $$bench"; $(BIN)/python $$bench || exit 1; done
 
 lock:  ## resolve requirements.lock anew (needs uv)
 	uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-header \

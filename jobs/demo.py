@@ -28,6 +28,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _demo(flags: argparse.Namespace) -> int:
+    from momalisa.artworks.cache_writer import print_progress, write_cache
     from momalisa.artworks.prepare import PrepareConfig, prepare
     from momalisa.training.submit import run_training
 
@@ -40,6 +41,11 @@ def _demo(flags: argparse.Namespace) -> int:
     print("2/3  Parquet shards")
     template = flags.caption_template or CAPTION_TEMPLATE
     prepare(PrepareConfig(caption_template=template, validation_share=0.1), str(artworks), str(dataset), overwrite=True)
+    if config.data.cache != "off":
+        text = not config.model.train_text_encoder
+        write_cache(
+            str(dataset), config.model.uri, resolution=config.data.resolution, text=text, progress=print_progress
+        )
     print("3/3  fine-tuning")
     return run_training(
         config, data_uri=str(dataset), output_uri=str(output), resume=open_store(str(output)).exists("run.json")

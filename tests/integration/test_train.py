@@ -108,6 +108,9 @@ def test_other_workers_and_stages_stay_within_tolerance(place: Path, uninterrupt
     runs.train(data, output, settings(place, constant, "engine.zero_stage=0"), "--resume")
     runs.train(data, reference, settings(place, constant))
     assert runs.largest_difference(runs.weights(reference), runs.weights(output)) < 1e-4
+    attempts = json.loads((Path(output) / "run.json").read_text())["attempts"]
+    assert [attempt["from_step"] for attempt in attempts] == [0, 4, 8]
+    assert attempts[1]["changes"]["engine.zero_stage"] == [2, 3]
 
 
 @pytest.mark.slow

@@ -21,6 +21,7 @@ from momalisa.training.world import World
 
 _KEY = "base/measured.json"
 _PICTURES_KEY = "base/pictures.npz"
+_TO_RECOGNISE = "recognition"
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +35,8 @@ class Baseline:
     """Held-out pictures of the collection."""
     style_drawn: Any
     """What the base model draws for their captions."""
+    to_recognise: Any | None = None
+    """What it draws for the style classifier; None where that is not asked."""
 
     def forgetting_since(self, measured: Measurement, config: TrainConfig) -> Difference | None:
         """How the loss on the base model's own pictures changed; None where it was random and knew nothing."""
@@ -54,19 +57,22 @@ def establish(evaluator: Evaluator, learner: Learner, dataset: StoredDataset, wo
     measured = evaluator.measure(learner.evaluated())
     by_prompt = evaluator.draw_validation_prompts()
     drawn = evaluator.draw_in_style(captions)
+    baseline = Baseline(measured, by_prompt, tuple(captions), real, drawn, evaluator.draw_to_recognise())
     if world.is_main:
-        _write(output, measured, by_prompt, drawn)
+        _write(output, baseline)
     world.barrier()
-    return Baseline(measured, by_prompt, tuple(captions), real, drawn)
+    return baseline
 
 
-def _write(output: Store, measured: Measurement, by_prompt: dict[str, list[Any]], drawn: Any) -> None:
-    arrays = {f"prompt/{i}": np.stack(pictures) for i, pictures in enumerate(by_prompt.values())}
+def _write(output: Store, baseline: Baseline) -> None:
+    arrays = {f"prompt/{i}": np.stack(pictures) for i, pictures in enumerate(baseline.by_prompt.values())}
+    if baseline.to_recognise is not None:
+        arrays[_TO_RECOGNISE] = baseline.to_recognise
     buffer = io.BytesIO()
-    np.savez_compressed(buffer, allow_pickle=False, style=drawn, **arrays)
+    np.savez_compressed(buffer, allow_pickle=False, style=baseline.style_drawn, **arrays)
     output.write_bytes(_PICTURES_KEY, buffer.getvalue())
     # Last, so that its presence vouches for the pictures.
-    content = {**asdict(measured), "prompts": list(by_prompt)}
+    content = {**asdict(baseline.measured), "prompts": list(baseline.by_prompt)}
     output.write_bytes(_KEY, json.dumps(content).encode())
 
 
@@ -75,5 +81,6 @@ def _read(output: Store, captions: list[str], real: Any) -> Baseline:
     with np.load(io.BytesIO(output.read_bytes(_PICTURES_KEY)), allow_pickle=False) as arrays:
         by_prompt = {prompt: list(arrays[f"prompt/{i}"]) for i, prompt in enumerate(content["prompts"])}
         drawn = arrays["style"]
+        to_recognise = arrays.get(_TO_RECOGNISE)
     measured = Measurement(tuple(content["validation"]), tuple(content["forgetting"]))
-    return Baseline(measured, by_prompt, tuple(captions), real, drawn)
+    return Baseline(measured, by_prompt, tuple(captions), real, drawn, to_recognise)

@@ -7,6 +7,8 @@ together; `training.preflight` refuses what cannot be with this data, model and 
 from dataclasses import dataclass, field
 from typing import Literal
 
+from momalisa.artworks.procedural import MANNERS
+
 Precision = Literal["fp32", "bf16", "fp16"]
 
 MOMA_VALIDATION_PROMPTS = (
@@ -201,6 +203,26 @@ class ReplayConfig:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class RecognitionConfig:
+    """What the style classifier is to recognise in drawn pictures, by the manners' names (`artworks.procedural`)."""
+
+    taught: str
+    """The collection's manner."""
+    known: tuple[str, ...]
+    """What the base model draws already and should not forget."""
+    num_taught: int = 24
+    """Pictures drawn before and after the run, for each a caption of its own."""
+    num_known: int = 60
+
+    def __post_init__(self) -> None:
+        for manner in (self.taught, *self.known):
+            choices = ", ".join(MANNERS)
+            _require(manner in MANNERS, f"validation.recognition: no manner {manner!r}; choose from {choices}")
+        _require(self.taught not in self.known, f"validation.recognition: {self.taught} is both taught and known")
+        _require(min(self.num_taught, self.num_known) >= 1, "validation.recognition needs pictures: at least 1 each")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class ValidationConfig:
     """What is measured and drawn every so many steps."""
 
@@ -216,6 +238,8 @@ class ValidationConfig:
     forgetting_prompts: tuple[str, ...] = OUTSIDE_PROMPTS
     num_style_images: int = 32
     """Pictures drawn for the style score, before and after the run."""
+    recognition: RecognitionConfig | None = None
+    """For collections of a manner that the style classifier knows."""
     patience: int | None = None
     """Stop after so many validations without a better loss; None: never."""
     min_improvement: float = 0.0

@@ -27,6 +27,27 @@ class LossEstimate:
 
 
 @dataclass(frozen=True, slots=True)
+class Recognition:
+    """Shares of drawn pictures in which the style classifier saw the manner that was asked for."""
+
+    taught: str
+    """The collection's manner."""
+    taught_before: float
+    taught_after: float
+    known_before: float
+    """Of the manners that the base model could draw."""
+    known_after: float
+    num_taught: int
+    """Pictures, before and after each."""
+    num_known: int
+
+    @property
+    def known_loss(self) -> float:
+        """By how much the share of the known manners fell."""
+        return self.known_before - self.known_after
+
+
+@dataclass(frozen=True, slots=True)
 class Difference:
     """after − before of the same samples, with its 95 % interval; negative is better, for losses."""
 

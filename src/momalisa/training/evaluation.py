@@ -13,6 +13,7 @@ from momalisa.diffusion.sampling import draw
 from momalisa.training.config import ObjectiveConfig
 from momalisa.training.denoiser import Denoiser
 from momalisa.training.learner import LatentBatch, Learner
+from momalisa.training.recognition import recognition_subjects
 from momalisa.training.replay import DrawnLatents, replay_batch
 from momalisa.training.validation_data import load_validation
 from momalisa.training.world import World
@@ -90,6 +91,14 @@ class Evaluator:
     def draw_in_style(self, captions: Sequence[str]) -> Any:
         """Pictures of held-out captions, to compare with the held-out pictures."""
         return self.draw(captions, [self._settings.seed + 1000 + i for i in range(len(captions))])
+
+    def draw_to_recognise(self) -> Any | None:
+        """Pictures in which the style classifier is to recognise manners; None where it is not asked."""
+        recognition = self._settings.recognition
+        if recognition is None:
+            return None
+        captions = [subject.caption for subject in recognition_subjects(recognition)]
+        return self.draw(captions, [self._settings.seed + 2000 + i for i in range(len(captions))])
 
     @property
     def _size(self) -> int:

@@ -1,7 +1,7 @@
 """The end of a run: what it came to, and the model for others."""
 
 import time
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import torch
@@ -18,6 +18,7 @@ from momalisa.training.grids import before_after
 from momalisa.training.learner import Learner
 from momalisa.training.loop import Progress, Tools
 from momalisa.training.model_card import ModelCard, write_model_card
+from momalisa.training.recognition import recognise
 from momalisa.training.resume import return_to_best
 from momalisa.training.run import RUN_FILE, RunRecord, RunSpec
 from momalisa.training.style_score import style_features, style_score
@@ -31,6 +32,14 @@ PATHS = {"verdict": SUMMARY_FILE, "loss curve": "loss.png", "before and after": 
 Ending = Literal["completed", "patience", "stopped"]
 
 
+@dataclass(frozen=True, slots=True)
+class Drawn:
+    """Pictures (N, H, W, 3) uint8 by the trained weights, for the style score and for the style classifier."""
+
+    in_style: Any
+    to_recognise: Any | None
+
+
 def finish(
     spec: RunSpec, tools: Tools, dataset: StoredDataset, ended: Ending, progress: Progress, began: float
 ) -> None:
@@ -39,7 +48,7 @@ def finish(
     if ended == "stopped":
         if tools.world.is_main:
             reporter.upload()
-            _write(spec.output, _summary(spec, tools, ended, progress.step, began, None))
+            _write(spec.output, _summary(spec, tools, ended, progress, began, None))
         return
     if ended == "patience":
         # The last weights are those that patience was lost with.
@@ -50,7 +59,7 @@ def finish(
     # Gathers the weights as they are now into the plain copy, on every rank.
     measured = tools.evaluator.measure(learner.evaluated(learner.averaged_kind))
     pictures = tools.evaluator.draw_validation_prompts()
-    drawn = tools.evaluator.draw_in_style(tools.baseline.style_captions)
+    drawn = Drawn(tools.evaluator.draw_in_style(tools.baseline.style_captions), tools.evaluator.draw_to_recognise())
     if not tools.world.is_main:
         return
     reporter.log_validation(progress.step, measured, pictures, learner.weight_change())
@@ -58,18 +67,21 @@ def finish(
     sheet = before_after(tools.baseline.by_prompt, pictures, f"{spec.name}: before and after {progress.step} steps")
     sheet.save(reporter.folder / BEFORE_AFTER)
     reporter.stage("exporting", progress.step)
-    summary = _summary(spec, tools, ended, progress.step, began, verdict)
+    summary = _summary(spec, tools, ended, progress, began, verdict)
     _export(spec, tools, dataset, summary)
     reporter.tracker.log_summary({"outcome": verdict.outcome, "validation_loss": measured.validation_loss})
     reporter.upload()
     _write(spec.output, summary)
 
 
-def _evidence(learner: Learner, baseline: Baseline, measured: Measurement, drawn: Any, progress: Progress) -> Evidence:
+def _evidence(
+    learner: Learner, baseline: Baseline, measured: Measurement, drawn: Drawn, progress: Progress
+) -> Evidence:
     real, before, after = (
         style_features(learner.components.vae, pictures)
-        for pictures in (baseline.style_real, baseline.style_drawn, drawn)
+        for pictures in (baseline.style_real, baseline.style_drawn, drawn.in_style)
     )
+    wanted = learner.config.validation.recognition
     return Evidence(
         validation_before=estimate_loss(baseline.measured.validation),
         validation_after=estimate_loss(measured.validation),
@@ -79,26 +91,28 @@ def _evidence(learner: Learner, baseline: Baseline, measured: Measurement, drawn
         learning_rate=learner.config.optimizer.learning_rate,
         steps=progress.step,
         style=style_score(real, before, after),
+        recognition=recognise(wanted, baseline.to_recognise, drawn.to_recognise) if wanted else None,
         best_validation_loss=progress.best_loss,
         best_step=progress.best_step,
     )
 
 
 def _summary(
-    spec: RunSpec, tools: Tools, ended: Ending, step: int, began: float, verdict: Verdict | None
+    spec: RunSpec, tools: Tools, ended: Ending, progress: Progress, began: float, verdict: Verdict | None
 ) -> RunSummary:
     record = RunRecord.model_validate_json(spec.output.read_bytes(RUN_FILE))
     return RunSummary(
         name=spec.name,
         ended=ended,
-        step=step,
+        step=progress.step,
         max_steps=spec.config.max_steps,
         verdict=verdict,
         wall_seconds=time.monotonic() - began,
+        train_seconds=progress.train_seconds,
         images_per_s=tools.reporter.mean_images_per_s,
         num_workers=tools.world.size,
-        versions=record.versions,
-        git_commit=record.git_commit,
+        versions=record.newest.versions,
+        git_commit=record.newest.git_commit,
         dataset_fingerprint=record.dataset_fingerprint,
         model_fingerprints=record.model_fingerprints,
         warnings=tuple(tools.reporter.warnings),

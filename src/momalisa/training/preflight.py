@@ -42,10 +42,12 @@ FIXED_KEYS = (
     "validation.negative_prompt",
     "validation.forgetting_prompts",
     "validation.num_style_images",
+    "validation.recognition",
+    "validation.recognition.",
     "validation.seed",
 )
 """What a run may not change when it resumes: it would train on other samples or another model, or compare with step 0
-what was measured otherwise."""
+what was measured otherwise. A dot at the end stands for a whole section."""
 
 
 def check_machine(config: TrainConfig, *, num_gpus: int, in_cluster: bool) -> None:
@@ -131,8 +133,11 @@ def check_output(
     *,
     resume: bool,
     say: Callable[[str], None],
-) -> None:
-    """Refuses to overwrite a run, and to resume one as another. Raises InputError; says what changed."""
+) -> RunRecord | None:
+    """Refuses to overwrite a run, and to resume one as another; gives the record of its attempts before.
+
+    Raises InputError; says what changed.
+    """
     exists = output.exists(RUN_FILE)
     if exists and not resume:
         raise ConfigError(
@@ -141,7 +146,7 @@ def check_output(
     if not exists:
         if resume:
             raise ConfigError(f"there is no run to resume in {output.uri}: drop --resume, or check --output")
-        return
+        return None
     old = RunRecord.model_validate_json(output.read_bytes(RUN_FILE))
     if old.dataset_fingerprint != record.dataset_fingerprint:
         raise DatasetError(
@@ -154,12 +159,17 @@ def check_output(
             "give that one, or begin a new run in another --output"
         )
     changes = differing_keys(old.config, record.config)
-    fixed = {key: values for key, values in changes.items() if key in FIXED_KEYS or key.startswith("model.")}
+    fixed = {key: values for key, values in changes.items() if _is_fixed(key)}
     if fixed:
         listed = ", ".join(f"{key} (was {before!r}, now {after!r})" for key, (before, after) in fixed.items())
         raise ConfigError(f"a run cannot resume with another {listed}: set it back, or begin a new run")
     for key, (before, after) in changes.items():
-        say(f"changed since the run began: {key} was {before!r}, is {after!r}")
+        say(f"changed since the run's last attempt: {key} was {before!r}, is {after!r}")
+    return old
+
+
+def _is_fixed(key: str) -> bool:
+    return any(key == fixed or (fixed.endswith(".") and key.startswith(fixed)) for fixed in FIXED_KEYS)
 
 
 def in_cluster() -> bool:

@@ -1,7 +1,7 @@
 """A run: what it is made from, where its things are, and who it reports to.
 
 OUTPUT/
-  run.json                 config, data, model and dataset identity, versions, git commit
+  run.json                 config, data, model and dataset identity, every attempt with versions and git commit
   checkpoints/             see `checkpoint.py`
   base/                    what the base model drew before the first step
   grids/step-00000250.png  the validation prompts
@@ -12,6 +12,7 @@ OUTPUT/
 """
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Protocol
 
 from pydantic import BaseModel, ConfigDict
@@ -59,8 +60,21 @@ class RunSpec:
         return open_store(self.output_uri)
 
 
+class Attempt(BaseModel):
+    """One start of a run: its beginning, or a resume."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    started_at: datetime
+    from_step: int
+    changes: dict[str, tuple[Any, Any]]
+    """Dotted settings that are others than at the attempt before, each with its old and new value."""
+    versions: dict[str, str]
+    git_commit: str | None
+
+
 class RunRecord(BaseModel):
-    """`run.json`: written when a run begins, and compared when it resumes."""
+    """`run.json`: written when a run begins, and compared when it resumes. Its config is the newest attempt's."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -70,8 +84,13 @@ class RunRecord(BaseModel):
     data_uri: str
     dataset_fingerprint: str
     model_fingerprints: dict[str, str]
-    versions: dict[str, str]
-    git_commit: str | None
+    attempts: tuple[Attempt, ...]
+    """From the first to the newest."""
+
+    @property
+    def newest(self) -> Attempt:
+        """The attempt that runs, or ran last."""
+        return self.attempts[-1]
 
 
 class Host(Protocol):

@@ -1,11 +1,12 @@
 """The driver of a training run: check everything, start the workers, tell how it ended."""
 
 from collections.abc import Callable
+from datetime import UTC, datetime
 
 from rich.console import Console
 
 from momalisa.artworks.dataset import StoredDataset
-from momalisa.config import to_dict
+from momalisa.config import differing_keys, to_dict
 from momalisa.errors import TrainingError
 from momalisa.storage import Store, open_store
 from momalisa.training.checkpoint import newest_intact
@@ -19,7 +20,7 @@ from momalisa.training.preflight import (
     check_output,
     in_cluster,
 )
-from momalisa.training.run import RUN_FILE, RunRecord, RunSpec
+from momalisa.training.run import RUN_FILE, Attempt, RunRecord, RunSpec
 from momalisa.training.stopping import forget_stop
 from momalisa.training.summary import SUMMARY_FILE, RunSummary, git_commit, versions
 
@@ -56,18 +57,16 @@ def prepare_run(config: TrainConfig, *, data_uri: str, output_uri: str, resume: 
         data_uri=open_store(data_uri).uri,
         dataset_fingerprint=dataset.manifest.fingerprint,
         model_fingerprints=components.fingerprints,
-        versions=versions(),
-        git_commit=git_commit(),
+        attempts=(),
     )
 
     def say(line: str) -> None:
         console.print(line, markup=False)
 
-    check_output(output, record, resume=resume, say=say)
+    earlier = check_output(output, record, resume=resume, say=say)
     forget_stop(output)
+    record = _with_attempt(record, earlier, from_step=_find_start(output, say) if resume else 0)
     output.write_bytes(RUN_FILE, record.model_dump_json(indent=1).encode())
-    if resume:
-        _say_where_from(output, say)
     say(
         f"{config.recipe}: {config.max_steps} steps of {config.global_batch_size} on "
         f"{dataset.num_rows('train')} pictures, {config.resources.num_workers} worker(s), "
@@ -76,13 +75,24 @@ def prepare_run(config: TrainConfig, *, data_uri: str, output_uri: str, resume: 
     return RunSpec(name=record.name, config=config, data_uri=record.data_uri, output_uri=output.uri)
 
 
-def _say_where_from(output: Store, say: Callable[[str], None]) -> None:
-    manifest = newest_intact(output.child("checkpoints"), say)
-    say(
-        "there is no intact checkpoint: starting from step 0"
-        if manifest is None
-        else f"resuming at step {manifest.step}"
+def _with_attempt(record: RunRecord, earlier: RunRecord | None, from_step: int) -> RunRecord:
+    attempt = Attempt(
+        started_at=datetime.now(UTC),
+        from_step=from_step,
+        changes=differing_keys(earlier.config, record.config) if earlier else {},
+        versions=versions(),
+        git_commit=git_commit(),
     )
+    return record.model_copy(update={"attempts": (*(earlier.attempts if earlier else ()), attempt)})
+
+
+def _find_start(output: Store, say: Callable[[str], None]) -> int:
+    manifest = newest_intact(output.child("checkpoints"), say)
+    if manifest is None:
+        say("there is no intact checkpoint: starting from step 0")
+        return 0
+    say(f"resuming at step {manifest.step}")
+    return manifest.step
 
 
 def _tell_end(output: Store, console: Console) -> int:

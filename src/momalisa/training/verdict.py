@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from momalisa.training.config import OptimizerConfig
-from momalisa.training.estimates import Difference, LossEstimate, StyleScore, WeightChange
+from momalisa.training.estimates import Difference, LossEstimate, Recognition, StyleScore, WeightChange
 from momalisa.training.schedule import learning_rate_at
 
 Outcome = Literal["learned", "forgot", "nothing_moved", "no_improvement", "overfitted", "lost", "diverged"]
@@ -33,6 +33,10 @@ LOST = 0.5
 """Share from which the base model's own pictures have become foreign to the model."""
 DIVERGED = 0.5
 """Share by which the validation loss rises only when training has come apart."""
+RECOGNISED = 0.5
+"""Share of its pictures in which the style classifier must see a manner that counts as learned."""
+UNRECOGNISED = 0.05
+"""What the share of the known manners may fall by."""
 _RAISE_AT_MOST, _LOWER_AT_MOST = 100.0, 10.0
 
 
@@ -49,6 +53,7 @@ class Evidence:
     forgetting: Difference | None = None
     """The loss on pictures that the base model drew for prompts outside the collection."""
     style: StyleScore | None = None
+    recognition: Recognition | None = None
     best_validation_loss: float | None = None
     best_step: int | None = None
 
@@ -165,9 +170,10 @@ def _learned(evidence: Evidence) -> Verdict | None:
     style = evidence.style
     nearer = style is not None and style.low is not None and style.low > 0
     better_loss = evidence.validation.high < 0 and (_is_noticeable(evidence.validation) or nearer)
-    if not better_loss:
+    recognition = evidence.recognition
+    if not better_loss or (recognition is not None and recognition.taught_after < RECOGNISED):
         return None
-    if evidence.forgetting is not None and evidence.forgetting.relative > FORGOT and evidence.forgetting.low > 0:
+    if _forgot(evidence):
         return Verdict(
             outcome="forgot",
             sentence="It learned the collection, and forgot much of what it knew before.",
@@ -176,7 +182,16 @@ def _learned(evidence: Evidence) -> Verdict | None:
         )
     also = " and its pictures look more like it" if nearer else ""
     sentence = f"It learned: it predicts the collection's held-out pictures better than before{also}."
+    if recognition is not None:
+        sentence += f" The style classifier sees {_spoken(recognition.taught)} where they are asked for."
     return Verdict(outcome="learned", sentence=sentence, advice="", evidence=evidence)
+
+
+def _forgot(evidence: Evidence) -> bool:
+    by_loss = evidence.forgetting
+    if by_loss is not None and by_loss.relative > FORGOT and by_loss.low > 0:
+        return True
+    return evidence.recognition is not None and evidence.recognition.known_loss > UNRECOGNISED
 
 
 def _overfitted(evidence: Evidence) -> Verdict | None:
@@ -199,6 +214,12 @@ def _no_improvement(evidence: Evidence) -> Verdict:
     if worse:
         sentence = "It did not learn: the weights moved, and the validation loss is worse than before."
         advice = _advise_lower(evidence.learning_rate) + " Check that the captions describe the pictures."
+    elif _is_noticeable(evidence.validation) and evidence.recognition is not None:
+        sentence = (
+            "It learned too little: it predicts held-out pictures better, but the style classifier seldom sees "
+            f"{_spoken(evidence.recognition.taught)} where they are asked for."
+        )
+        advice = "Train for longer, or raise optimizer.learning_rate."
     else:
         sentence = "It did not learn anything measurable, though the weights moved enough to."
         advice = (
@@ -240,6 +261,8 @@ def _numbers(evidence: Evidence) -> str:
     parts = [f"Validation loss {_loss_change(evidence.validation)}"]
     if evidence.style is not None:
         parts.append(_style_in_words(evidence.style))
+    if evidence.recognition is not None:
+        parts.append(_recognition_in_words(evidence.recognition))
     if evidence.forgetting is not None:
         parts.append(f"loss on what it knew before {evidence.forgetting.in_percent()}")
     parts.append(f"weights changed by {evidence.weight_change.overall:.2g} of their size")
@@ -252,3 +275,15 @@ def _style_in_words(style: StyleScore) -> str:
     if style.score is None or style.low is None or style.high is None:
         return "style score: none, for the base model already draws like the collection"
     return f"style score {style.score:.2f} ({style.low:.2f} … {style.high:.2f}; 0 as before, 1 like the collection)"
+
+
+def _recognition_in_words(recognition: Recognition) -> str:
+    return (
+        f"the style classifier sees {_spoken(recognition.taught)} in {recognition.taught_after:.0%} of its pictures of "
+        f"them (before: {recognition.taught_before:.0%}), the manners that it knew in {recognition.known_after:.0%} "
+        f"(before: {recognition.known_before:.0%})"
+    )
+
+
+def _spoken(manner: str) -> str:
+    return manner.replace("_", " ")

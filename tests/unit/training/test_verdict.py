@@ -9,7 +9,14 @@ import torch
 from torch import nn
 
 from momalisa.training.config import OptimizerConfig
-from momalisa.training.estimates import Difference, LossEstimate, StyleScore, WeightChange, paired_difference
+from momalisa.training.estimates import (
+    Difference,
+    LossEstimate,
+    Recognition,
+    StyleScore,
+    WeightChange,
+    paired_difference,
+)
 from momalisa.training.measures import relative_change
 from momalisa.training.verdict import Checkup, Evidence, Verdict, early_warnings, judge
 
@@ -81,6 +88,24 @@ def test_a_verdict_is_one_paragraph_with_its_numbers() -> None:
     assert "\n" not in text
     for number in ("0.2000 → 0.1920", "-4.0%", "0.40 (0.30 … 0.50", "5000 steps", "0.02 of their size"):
         assert number in text
+
+
+def _recognition(taught_after: float, known_after: float = 0.95) -> Recognition:
+    return Recognition("concentric_squares", 0.04, taught_after, 0.97, known_after, 24, 60)
+
+
+@pytest.mark.parametrize(
+    ("recognition", "outcome", "words"),
+    [
+        (_recognition(0.9), "learned", "sees concentric squares in 90% of its pictures of them (before: 4%)"),
+        (_recognition(0.3), "no_improvement", "learned too little"),
+        (_recognition(0.9, known_after=0.9), "forgot", "the manners that it knew in 90% (before: 97%)"),
+    ],
+)
+def test_the_style_classifier_has_a_say(recognition: Recognition, outcome: str, words: str) -> None:
+    verdict = judge(_evidence(-0.1, 0.02, recognition=recognition))
+    assert verdict.outcome == outcome
+    assert words in verdict.in_words()
 
 
 def test_a_verdict_survives_json() -> None:
