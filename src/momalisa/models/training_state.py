@@ -1,9 +1,10 @@
-"""Interrupted trainings of the small helper models (the VAE, the style classifier) go on where they were."""
+"""The training of small helper models (the VAE, the style classifier): a loop that goes on where it was."""
 
 import dataclasses
 import json
+import math
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,10 @@ from torch import nn
 from momalisa.errors import ConfigError
 
 _MOMENTS = ("exp_avg", "exp_avg_sq")
+_REPORT_EVERY = 50
+
+Report = Callable[[int, Mapping[str, float]], None]
+"""Told the step and its figures, the seconds of a step and those that are left among them."""
 
 
 def remember_settings(path: Path, settings: Any) -> None:
@@ -76,6 +81,35 @@ class TrainingState:
                     **{moment: file.get_tensor(f"{moment}.{name}") for moment in _MOMENTS},
                 }
         return step
+
+
+def run_steps(
+    state: TrainingState,
+    take_step: Callable[[int], Mapping[str, float]],
+    *,
+    num_steps: int,
+    num_warmup_steps: int,
+    learning_rate: float,
+    save_every: int,
+    report: Report | None,
+) -> None:
+    """Takes the steps from where `state` is to the last, by `learning_rate_at`, and saves now and then."""
+    first = state.load()
+    started = time.monotonic()
+    for step in range(first, num_steps):
+        for group in state.optimizer.param_groups:
+            group["lr"] = learning_rate_at(step, learning_rate, num_steps=num_steps, num_warmup_steps=num_warmup_steps)
+        figures = take_step(step)
+        if report and (step + 1) % _REPORT_EVERY == 0:
+            seconds = (time.monotonic() - started) / (step + 1 - first)
+            report(step + 1, {**figures, "seconds_per_step": seconds, "eta_s": seconds * (num_steps - step - 1)})
+        if (step + 1) % save_every == 0 or step + 1 == num_steps:
+            state.save(step + 1)
+
+
+def learning_rate_at(step: int, peak: float, *, num_steps: int, num_warmup_steps: int) -> float:
+    """Linear warm-up, then a cosine to zero."""
+    return peak * min(1.0, (step + 1) / num_warmup_steps) * 0.5 * (1 + math.cos(math.pi * step / num_steps))
 
 
 def hours_of(path: Path) -> float:

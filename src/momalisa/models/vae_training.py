@@ -5,9 +5,6 @@ and group statistics fit the size at which the model is used. Everything random 
 (seed, step), so a resumed run continues exactly.
 """
 
-import math
-import time
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,7 +18,7 @@ from momalisa.artworks.procedural import TRAIN_MANNERS, sample
 from momalisa.artworks.textures import brushwork, dead_leaves
 from momalisa.errors import ConfigError, TrainingError
 from momalisa.models.skeleton import create_vae
-from momalisa.models.training_state import TrainingState, remember_settings
+from momalisa.models.training_state import Report, TrainingState, remember_settings, run_steps
 
 STATE_FILE = "vae_state.safetensors"
 CONFIG_FILE = "vae_training.json"
@@ -59,9 +56,6 @@ class VaeTrainConfig:
             raise ConfigError(f"crop {self.crop} and whole {self.whole} must be multiples of 8, the VAE's factor")
 
 
-Report = Callable[[int, Mapping[str, float]], None]
-
-
 def train_vae(work: Path, config: VaeTrainConfig, *, report: Report | None = None) -> Any:
     """Trains, or goes on with what `work` holds, and returns the averaged AutoencoderKL, fp32, in eval mode,
     its latents standardized and its `scaling_factor` measured.
@@ -73,28 +67,25 @@ def train_vae(work: Path, config: VaeTrainConfig, *, report: Report | None = Non
     averaged = create_vae(config.seed).requires_grad_(False)
     optimizer = torch.optim.AdamW(vae.parameters(), lr=config.learning_rate, betas=(0.9, 0.99), weight_decay=1e-3)
     state = TrainingState(work / STATE_FILE, {"model": vae, "ema": averaged}, vae, optimizer)
-    first = state.load()
-    started, last = time.monotonic(), first
-    for step in range(first, config.num_steps):
-        for group in optimizer.param_groups:
-            group["lr"] = learning_rate_at(step, config)
+
+    def take_step(step: int) -> dict[str, float]:
         losses = _step(vae, optimizer, training_batch(step, config), config, step)
         _average(averaged, vae, min(config.ema_decay, (1 + step) / (10 + step)))
-        if report and (step + 1) % 50 == 0:
-            seconds = (time.monotonic() - started) / (step + 1 - last)
-            report(step + 1, {**losses, "seconds_per_step": seconds, "eta_s": seconds * (config.num_steps - step - 1)})
-        if (step + 1) % config.save_every == 0 or step + 1 == config.num_steps:
-            state.save(step + 1)
+        return losses
+
+    run_steps(
+        state,
+        take_step,
+        num_steps=config.num_steps,
+        num_warmup_steps=config.num_warmup_steps,
+        learning_rate=config.learning_rate,
+        save_every=config.save_every,
+        report=report,
+    )
     averaged.eval()
     standardize_latents(averaged)
     averaged.register_to_config(scaling_factor=measure_scaling_factor(averaged))
     return averaged
-
-
-def learning_rate_at(step: int, config: VaeTrainConfig) -> float:
-    """Linear warm-up, then a cosine to zero."""
-    warm = min(1.0, (step + 1) / config.num_warmup_steps)
-    return config.learning_rate * warm * 0.5 * (1 + math.cos(math.pi * step / config.num_steps))
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,9 +3,6 @@
 No picture is seen twice: each step's are painted from (seed, step).
 """
 
-import math
-import time
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,7 +14,7 @@ from torch.nn import functional
 
 from momalisa.artworks.procedural import COLORS, MANNERS, sample
 from momalisa.errors import ConfigError, TrainingError
-from momalisa.models.training_state import TrainingState, remember_settings
+from momalisa.models.training_state import Report, TrainingState, remember_settings, run_steps
 from momalisa.styles.classifier import SIDE, to_pixels
 from momalisa.styles.network import StyleNet
 from momalisa.styles.outliers import Pixels, outlier, spoilt_drawing
@@ -59,9 +56,6 @@ class Batch:
     labels: Tensor
 
 
-Report = Callable[[int, Mapping[str, float]], None]
-
-
 def train_classifier(work: Path, config: StyleTrainConfig, *, report: Report | None = None) -> StyleNet:
     """Trains, or goes on with what `work` holds; gives the net in eval mode.
 
@@ -73,17 +67,15 @@ def train_classifier(work: Path, config: StyleTrainConfig, *, report: Report | N
         net = StyleNet(len(MANNERS), len(COLORS)).to(memory_format=torch.channels_last)
     optimizer = torch.optim.AdamW(net.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay)
     state = TrainingState(work / STATE_FILE, {"model": net}, net, optimizer)
-    first = state.load()
-    started = time.monotonic()
-    for step in range(first, config.num_steps):
-        for group in optimizer.param_groups:
-            group["lr"] = _learning_rate_at(step, config)
-        figures = _step(net, optimizer, training_batch(step, config), config, step)
-        if report and (step + 1) % 50 == 0:
-            seconds = (time.monotonic() - started) / (step + 1 - first)
-            report(step + 1, {**figures, "seconds_per_step": seconds, "eta_s": seconds * (config.num_steps - step - 1)})
-        if (step + 1) % config.save_every == 0 or step + 1 == config.num_steps:
-            state.save(step + 1)
+    run_steps(
+        state,
+        lambda step: _step(net, optimizer, training_batch(step, config), config, step),
+        num_steps=config.num_steps,
+        num_warmup_steps=config.num_warmup_steps,
+        learning_rate=config.learning_rate,
+        save_every=config.save_every,
+        report=report,
+    )
     return net.eval()
 
 
@@ -136,11 +128,6 @@ def _step(
         for i, head in enumerate(heads)
     ]
     return {"loss": loss.item(), "manner": right[0], "foreground": right[1], "ground": right[2]}
-
-
-def _learning_rate_at(step: int, config: StyleTrainConfig) -> float:
-    warm = min(1.0, (step + 1) / config.num_warmup_steps)
-    return config.learning_rate * warm * 0.5 * (1 + math.cos(math.pi * step / config.num_steps))
 
 
 def _as_seen(image: Image.Image, rng: np.random.Generator) -> Pixels:

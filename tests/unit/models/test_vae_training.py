@@ -9,7 +9,6 @@ from momalisa.models.skeleton import create_vae
 from momalisa.models.vae_training import (
     VaeTrainConfig,
     gradient_size,
-    learning_rate_at,
     train_vae,
     training_batch,
 )
@@ -34,13 +33,13 @@ def test_an_interrupted_training_equals_an_uninterrupted_one(tmp_path, monkeypat
     monkeypatch.setattr(vae_training, "_latents_of_drawings", _few_latents)
     whole = train_vae(tmp_path / "whole", SMALL)
 
-    def interrupt(step: int, config: VaeTrainConfig) -> float:
+    def interrupt(step: int, config: VaeTrainConfig) -> vae_training.Batch:
         if step == 5:
             raise _InterruptionError
-        return learning_rate_at(step, config)
+        return training_batch(step, config)
 
     with monkeypatch.context() as patch:
-        patch.setattr(vae_training, "learning_rate_at", interrupt)
+        patch.setattr(vae_training, "training_batch", interrupt)
         with pytest.raises(_InterruptionError):
             train_vae(tmp_path / "cut", SMALL)
     resumed = train_vae(tmp_path / "cut", SMALL)
@@ -92,13 +91,6 @@ def test_batches_are_crops_first_and_whole_pictures_at_the_end() -> None:
 def test_textures_have_their_share() -> None:
     config = dataclasses.replace(SMALL, num_crops=5, share_of_textures=0.5)
     assert {training_batch(step, config).num_textures for step in range(3)} == {2, 3}
-
-
-def test_the_learning_rate_warms_up_and_ends_near_zero() -> None:
-    config = VaeTrainConfig(num_steps=100, num_warmup_steps=10, learning_rate=1.0)
-    assert learning_rate_at(0, config) == pytest.approx(0.1)
-    assert learning_rate_at(10, config) > 0.95
-    assert learning_rate_at(99, config) < 0.001
 
 
 def test_gradient_size_sees_edges_and_not_flat_offsets() -> None:
