@@ -33,7 +33,9 @@ def _demo(flags: argparse.Namespace) -> int:
     from momalisa.training.submit import run_training
 
     output = Path(flags.output)
-    config = override(recipe("demo"), flags.set)
+    # The style classifier does not know the manner of other people's artworks.
+    unknown = ["validation.recognition=null"] if flags.artworks else []
+    config = override(recipe("demo"), [*unknown, *flags.set])
     _set_aside_if_finished(output)
     artworks = Path(flags.artworks) if flags.artworks else _draw(output.parent / f"{output.name}-artworks")
     dataset = output.parent / f"{output.name}-dataset"

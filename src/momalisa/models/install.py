@@ -82,8 +82,8 @@ photograph.
 
 On {making.num_cores} CPU cores; again from nothing: `python jobs/make_tiny.py --work DIR --install`
 
-- VAE (scaling factor {vae["scaling_factor"]:g}): {making.vae_steps} steps on drawings and synthetic textures;
-  L1, L1 of the gradients, a small KL. {_hours(making.vae_hours)}.
+- VAE (scaling factor {vae["scaling_factor"]:g}): {making.vae_steps} steps on drawings (absolute error and that of the
+  gradients) and synthetic textures (squared error), with a small KL. {_hours(making.vae_hours)}.
 - UNet and text encoder: momalisa's own training loop, recipe `tiny`: {making.denoiser_steps} steps of
   {making.global_batch_size} of {making.num_drawings} drawings; min-SNR weights, a moving average.
   {_hours(making.denoiser_hours)}.

@@ -1,5 +1,6 @@
 """Recipes for the miniature model that ships with momalisa: they run on a laptop's CPU."""
 
+from momalisa.artworks.procedural import HELD_OUT_MANNERS, TRAIN_MANNERS
 from momalisa.training.config import (
     CheckpointConfig,
     DataConfig,
@@ -7,6 +8,7 @@ from momalisa.training.config import (
     ModelConfig,
     ObjectiveConfig,
     OptimizerConfig,
+    RecognitionConfig,
     ReplayConfig,
     ResourcesConfig,
     TrackingConfig,
@@ -51,6 +53,7 @@ def demo() -> TrainConfig:
             guidance_scale=4.0,
             forgetting_prompts=KNOWN_PROMPTS,
             num_style_images=16,
+            recognition=RecognitionConfig(taught=HELD_OUT_MANNERS[0], known=TRAIN_MANNERS),
         ),
         checkpoint=CheckpointConfig(every_steps=80, keep_last=1),
         tracking=TrackingConfig(log_every_steps=5),
@@ -62,7 +65,7 @@ def tiny() -> TrainConfig:
     """Makes the shipped model's UNet and text encoder, from random weights, on drawings."""
     return TrainConfig(
         recipe="tiny",
-        max_steps=10_000,
+        max_steps=6_000,
         global_batch_size=48,
         micro_batch_size=48,
         ema_decay=0.999,

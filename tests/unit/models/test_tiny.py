@@ -10,10 +10,13 @@ from diffusers import StableDiffusionPipeline
 from PIL import Image
 
 import momalisa.models
-from momalisa.artworks.procedural import TRAIN_MANNERS
+from momalisa.artworks.procedural import TRAIN_MANNERS, choose
+from momalisa.diffusion.loading import load_components
+from momalisa.diffusion.sampling import draw
 from momalisa.errors import ModelError
 from momalisa.models import install, quality
 from momalisa.models.skeleton import create_skeleton
+from momalisa.styles.classifier import load_classifier
 
 TINY = Path(momalisa.models.__file__).parent / "tiny"
 
@@ -56,6 +59,20 @@ def test_the_vae_gives_unseen_drawings_back(pipeline) -> None:
     decoded = quality.reconstruct(pipeline.vae, drawings)
     assert (decoded - drawings).abs().mean() < 0.10
     assert quality.psnr(decoded, drawings) > quality.psnr(quality.bicubic(drawings), drawings) + 2
+
+
+def test_it_draws_what_it_is_told() -> None:
+    subjects = [choose((1 << 45) + i, manners=(manner,)) for i, manner in enumerate(TRAIN_MANNERS)]
+    captions = [subject.caption for subject in subjects]
+    pictures = draw(load_components("tiny"), captions, seeds=range(len(subjects)), guidance_scale=4.0, batch_size=10)
+    reading = load_classifier().classify(pictures)
+    seen = zip(reading.manner_names, reading.foreground_names, reading.ground_names, strict=True)
+    right = [
+        (manner == subject.manner, (foreground, ground) == (subject.foreground, subject.ground))
+        for (manner, foreground, ground), subject in zip(seen, subjects, strict=True)
+    ]
+    assert sum(manner for manner, _ in right) >= len(subjects) - 1
+    assert sum(colors for _, colors in right) >= len(subjects) - 3
 
 
 def test_scaled_latents_are_standard(pipeline) -> None:
