@@ -1,6 +1,6 @@
 """Recipes for the miniature model that ships with momalisa: they run on a laptop's CPU."""
 
-from momalisa.artworks.procedural import HELD_OUT_MANNERS, TRAIN_MANNERS
+from momalisa.artworks.procedural import HELD_OUT_MANNERS, TRAIN_MANNERS, choose
 from momalisa.training.config import (
     CheckpointConfig,
     DataConfig,
@@ -27,6 +27,18 @@ KNOWN_PROMPTS = (
 """Prompts that the shipped model draws well: what a fine-tune should not forget."""
 
 
+_REPLAY_SEED = 1 << 42
+_REPLAYED_PER_MANNER = 4
+
+
+def replay_prompts() -> tuple[str, ...]:
+    """Captions of every manner that the shipped model knows, in various colours: what is rehearsed is not forgotten."""
+    return tuple(
+        choose(_REPLAY_SEED + i, manners=(manner,)).caption
+        for i, manner in enumerate(TRAIN_MANNERS * _REPLAYED_PER_MANNER)
+    )
+
+
 def demo() -> TrainConfig:
     """Teaches the shipped model a manner that it does not know, in minutes on two cores."""
     return TrainConfig(
@@ -37,9 +49,9 @@ def demo() -> TrainConfig:
         model=ModelConfig(uri="tiny", train_text_encoder=True),
         data=DataConfig(resolution=128, num_streams=4, num_decode_threads=1, local_cache_mib=64),
         objective=ObjectiveConfig(min_snr_gamma=5.0),
-        optimizer=OptimizerConfig(learning_rate=4e-4, num_warmup_steps=20, schedule="cosine", min_lr_ratio=0.1),
+        optimizer=OptimizerConfig(learning_rate=3e-4, num_warmup_steps=20, schedule="cosine", min_lr_ratio=0.1),
         engine=EngineConfig(zero_stage=2, precision="fp32"),
-        replay=ReplayConfig(prompts=KNOWN_PROMPTS, num_images=24, ratio=0.25, guidance_scale=4.0),
+        replay=ReplayConfig(prompts=replay_prompts(), num_images=60, ratio=0.4, guidance_scale=1.5),
         validation=ValidationConfig(
             every_steps=80,
             num_samples=16,
