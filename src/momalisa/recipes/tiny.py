@@ -51,7 +51,7 @@ def demo() -> TrainConfig:
         objective=ObjectiveConfig(min_snr_gamma=5.0),
         optimizer=OptimizerConfig(learning_rate=3e-4, num_warmup_steps=20, schedule="cosine", min_lr_ratio=0.1),
         engine=EngineConfig(zero_stage=2, precision="fp32"),
-        replay=ReplayConfig(prompts=replay_prompts(), num_images=60, ratio=0.4, guidance_scale=1.5),
+        replay=ReplayConfig(prompts=replay_prompts(), num_images=80, ratio=0.5, guidance_scale=1.5),
         validation=ValidationConfig(
             every_steps=80,
             num_samples=16,
