@@ -32,7 +32,7 @@ def test_a_card_tells_data_recipe_verdict_and_how_to_load(tmp_path: Path) -> Non
         "**learned**: It learned",
         "samples.png",
         'StableDiffusionPipeline.from_pretrained("THIS_FOLDER")',
-        '"learning_rate": 0.0004',
+        '"learning_rate": 0.0003',
     ):
         assert part in text
 
