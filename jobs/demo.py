@@ -11,6 +11,7 @@ from pathlib import Path
 from momalisa.config import override
 from momalisa.errors import InputError, MomalisaError
 from momalisa.recipes import recipe
+from momalisa.recipes.tiny import RECOGNISE_DRAWINGS
 from momalisa.storage import open_store
 
 NUM_DRAWINGS = 320
@@ -33,9 +34,9 @@ def _demo(flags: argparse.Namespace) -> int:
     from momalisa.training.submit import run_training
 
     output = Path(flags.output)
-    # The style classifier does not know the manner of other people's artworks.
-    unknown = ["validation.recognition=null"] if flags.artworks else []
-    config = override(recipe("demo"), [*unknown, *flags.set])
+    # The style classifier knows the manner of our drawings, not that of other people's artworks.
+    recognition = [] if flags.artworks else [RECOGNISE_DRAWINGS]
+    config = override(recipe("demo"), [*recognition, *flags.set])
     _set_aside_if_finished(output)
     artworks = Path(flags.artworks) if flags.artworks else _draw(output.parent / f"{output.name}-artworks")
     dataset = output.parent / f"{output.name}-dataset"

@@ -31,7 +31,6 @@ SMALL = (
     "replay.num_inference_steps=2",
     'replay.prompts=["three"]',
     "optimizer.num_warmup_steps=2",
-    "validation.recognition=null",  # a hundred and seventy pictures, which a drill has no use for
     "ema_decay=0.9",
 )
 

@@ -1,5 +1,7 @@
 """Recipes for the miniature model that ships with momalisa: they run on a laptop's CPU."""
 
+import json
+
 from momalisa.artworks.procedural import HELD_OUT_MANNERS, TRAIN_MANNERS, choose
 from momalisa.training.config import (
     CheckpointConfig,
@@ -8,7 +10,6 @@ from momalisa.training.config import (
     ModelConfig,
     ObjectiveConfig,
     OptimizerConfig,
-    RecognitionConfig,
     ReplayConfig,
     ResourcesConfig,
     TrackingConfig,
@@ -26,6 +27,9 @@ KNOWN_PROMPTS = (
 )
 """Prompts that the shipped model draws well: what a fine-tune should not forget."""
 
+
+RECOGNISE_DRAWINGS = "validation.recognition=" + json.dumps({"taught": HELD_OUT_MANNERS[0], "known": TRAIN_MANNERS})
+"""For the recipe `demo` on drawings of the manner that the shipped model does not know: not on others' artworks."""
 
 _REPLAY_SEED = 1 << 42
 _REPLAYED_PER_MANNER = 4
@@ -65,7 +69,6 @@ def demo() -> TrainConfig:
             guidance_scale=4.0,
             forgetting_prompts=KNOWN_PROMPTS,
             num_style_images=16,
-            recognition=RecognitionConfig(taught=HELD_OUT_MANNERS[0], known=TRAIN_MANNERS),
         ),
         checkpoint=CheckpointConfig(every_steps=80, keep_last=1),
         tracking=TrackingConfig(log_every_steps=5),
