@@ -1,0 +1,1 @@
+"""Latent walks: from prompts to a smooth animation. No Ray in here."""
