@@ -1,0 +1,111 @@
+"""What a visitor asks for: a walk from waypoint to waypoint."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from momalisa.errors import ConfigError
+from momalisa.walk.path import EASINGS, Easing, Path, Shape
+
+Mode = Literal["text", "image", "hybrid"]
+Interpolation = Literal["lerp", "slerp"]
+
+MODES: tuple[str, ...] = ("text", "image", "hybrid")
+MAX_SEED = 2**63 - 1
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Waypoint:
+    """A prompt, or a picture with a prompt. None stands for the walk's own setting."""
+
+    prompt: str = ""
+    picture_sha256: str | None = None
+    """Of the picture's decoded pixels at the walk's size, where the waypoint is one; the pixels go another way."""
+    negative_prompt: str | None = None
+    guidance_scale: float | None = None
+    seed: int | None = None
+    """Of the noise."""
+    hold_s: float = 0.0
+    """How long its frame stands longer than the others."""
+    adapters: Mapping[str, float] = field(default_factory=dict)
+    """Weights of LoRA adapters by URI; they change along the way."""
+
+    def __post_init__(self) -> None:
+        if not self.prompt.strip() and self.picture_sha256 is None:
+            raise ConfigError("a waypoint has neither a prompt nor a picture: say what it shows")
+        if self.seed is not None and not 0 <= self.seed <= MAX_SEED:
+            raise ConfigError(f"seed {self.seed} is out of range: take one from 0 to {MAX_SEED}")
+        if self.hold_s < 0:
+            raise ConfigError(f"a hold of {self.hold_s} s is no length of time: take 0 or more")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class WalkRequest:
+    """Everything that decides a walk's frames, and how long each is shown."""
+
+    waypoints: tuple[Waypoint, ...]
+    num_frames: int = 60
+    shape: Shape = "open"
+    easing: Easing = "linear"
+    mode: Mode = "hybrid"
+    model: str = "tiny"
+    """A hub id, folder, URI, or `tiny`."""
+    revision: str | None = None
+    height: int | None = None
+    """Pixels; None: the model's own."""
+    width: int | None = None
+    num_inference_steps: int = 25
+    guidance_scale: float = 5.0
+    guidance_interval: tuple[float, float] = (0.0, 1.0)
+    """Shares of the steps between which guidance is given (Kynkäänniemi et al. 2024, arXiv:2404.07724)."""
+    negative_prompt: str = ""
+    seed: int = 0
+    strength: float = 0.6
+    """For walks with a picture among the waypoints: at 0 its reconstruction, at 1 the prompt alone."""
+    embeddings: Interpolation = "lerp"
+    noise: Interpolation = "slerp"
+    frames_per_second: float = 20.0
+
+    def __post_init__(self) -> None:
+        _require(self.mode in MODES, f"no mode {self.mode!r}; choose from {', '.join(MODES)}")
+        _require(self.easing in EASINGS, f"no easing {self.easing!r}; choose from {', '.join(EASINGS)}")
+        _require(self.num_inference_steps >= 1, f"num_inference_steps is {self.num_inference_steps}; take at least 1")
+        _require(self.guidance_scale >= 1, f"guidance_scale is {self.guidance_scale}; 1 is none, so take at least 1")
+        begin, end = self.guidance_interval
+        _require(0 <= begin <= end <= 1, f"guidance_interval {begin} … {end} must lie in 0 … 1, in order")
+        _require(0 <= self.strength <= 1, f"strength is {self.strength}; it must be in 0 … 1")
+        _require(self.frames_per_second > 0, f"frames_per_second is {self.frames_per_second}; take more than 0")
+        _require(0 <= self.seed <= MAX_SEED, f"seed {self.seed} is out of range: take one from 0 to {MAX_SEED}")
+        self.path.num_intervals(self.num_frames)
+
+    @property
+    def path(self) -> Path:
+        """Raises ConfigError for a single waypoint."""
+        return Path(len(self.waypoints), self.shape)
+
+    @property
+    def guided_steps(self) -> tuple[int, int]:
+        """Steps, from and up to, that are guided; none without guidance anywhere."""
+        strongest = max(w.guidance_scale or self.guidance_scale for w in self.waypoints)
+        if strongest <= 1:
+            return 0, 0
+        begin, end = (round(share * self.num_inference_steps) for share in self.guidance_interval)
+        return begin, end
+
+    def settled(self, index: int) -> Waypoint:
+        """A waypoint with the walk's own settings where it had none."""
+        own = self.waypoints[index]
+        return Waypoint(
+            prompt=own.prompt,
+            picture_sha256=own.picture_sha256,
+            negative_prompt=self.negative_prompt if own.negative_prompt is None else own.negative_prompt,
+            guidance_scale=self.guidance_scale if own.guidance_scale is None else own.guidance_scale,
+            seed=self.seed if own.seed is None else own.seed,
+            hold_s=own.hold_s,
+            adapters=own.adapters,
+        )
+
+
+def _require(condition: bool, message: str) -> None:
+    if not condition:
+        raise ConfigError(message)
