@@ -1,0 +1,103 @@
+"""The sampler, on a Stable Diffusion of random weights."""
+
+import pytest
+import torch
+from diffusers import DPMSolverMultistepScheduler, StableDiffusionPipeline
+
+from momalisa.diffusion.encode import encode_prompts
+from momalisa.diffusion.loading import Components
+from momalisa.walk.sampler import Conditions, Sampler, State, between
+from tests.support.small_sd import small_components
+
+STEPS = 8
+PROMPTS = ["red dots", "blue waves", "a green field"]
+
+
+@pytest.fixture(scope="module")
+def components(tmp_path_factory: pytest.TempPathFactory) -> Components:
+    return small_components(tmp_path_factory.mktemp("small"))
+
+
+@pytest.fixture(scope="module")
+def conditions(components: Components) -> Conditions:
+    embeddings = encode_prompts(components, PROMPTS)
+    return Conditions(embeddings, encode_prompts(components, [""] * 3), torch.tensor([3.0, 4.0, 5.0]))
+
+
+@pytest.fixture(scope="module")
+def noise() -> torch.Tensor:
+    return torch.randn(3, 4, 16, 16, generator=torch.Generator().manual_seed(5))
+
+
+def test_it_draws_what_diffusers_pipeline_draws(
+    components: Components, conditions: Conditions, noise: torch.Tensor
+) -> None:
+    pipeline = StableDiffusionPipeline(
+        vae=components.vae,
+        text_encoder=components.text_encoder,
+        tokenizer=components.tokenizer,
+        unet=components.unet,
+        scheduler=DPMSolverMultistepScheduler.from_config(components.scheduler_config, use_karras_sigmas=True),
+        safety_checker=None,
+        feature_extractor=None,
+        requires_safety_checker=False,
+    )
+    pipeline.set_progress_bar_config(disable=True)
+    expected = pipeline(
+        PROMPTS[1], latents=noise[1:2], num_inference_steps=STEPS, guidance_scale=4.0, output_type="latent"
+    ).images
+    sampler = Sampler(components, num_inference_steps=STEPS)
+    drawn, _ = sampler.denoise(noise, conditions)
+    torch.testing.assert_close(drawn[1:2], expected, atol=1e-4, rtol=1e-4)
+    assert sampler.num_evaluations == 3 * 2 * STEPS
+
+
+def test_a_frame_does_not_depend_on_its_company(
+    components: Components, conditions: Conditions, noise: torch.Tensor
+) -> None:
+    sampler = Sampler(components, num_inference_steps=STEPS)
+    together, _ = sampler.denoise(noise, conditions)
+    alone, _ = sampler.denoise(noise[2:], conditions[2:])
+    torch.testing.assert_close(together[2:], alone, atol=1e-3, rtol=1e-4)
+
+
+def test_outside_of_the_guided_steps_there_is_no_guidance(
+    components: Components, conditions: Conditions, noise: torch.Tensor
+) -> None:
+    some = Sampler(components, num_inference_steps=STEPS, guided_steps=(2, 5))
+    some.denoise(noise, conditions)
+    assert some.num_evaluations == 3 * (STEPS + 3)
+    none = Sampler(components, num_inference_steps=STEPS, guided_steps=(0, 0))
+    plain = Conditions(conditions.embeddings, conditions.negative_embeddings, torch.ones(3))
+    guided_by_one, _ = Sampler(components, num_inference_steps=STEPS).denoise(noise, plain)
+    torch.testing.assert_close(none.denoise(noise, conditions)[0], guided_by_one, atol=1e-4, rtol=1e-4)
+
+
+def test_states_are_kept_where_asked_and_lead_to_the_same_end(
+    components: Components, conditions: Conditions, noise: torch.Tensor
+) -> None:
+    sampler = Sampler(components, num_inference_steps=STEPS)
+    whole, states = sampler.denoise(noise, conditions, keep=(0, 4, 6))
+    assert sorted(states) == [4, 6]
+    before = sampler.num_evaluations
+    # The solver begins again at order 1: nearer than what it began from, but not equal.
+    again, _ = sampler.denoise(states[6].latents, conditions, start_step=6)
+    assert sampler.num_evaluations - before == 3 * 2 * 2
+    assert (again - whole).abs().mean() < 0.5 * (states[6].latents - whole).abs().mean()
+
+
+def test_between_two_states_is_at_their_noise_level(
+    components: Components, conditions: Conditions, noise: torch.Tensor
+) -> None:
+    sampler = Sampler(components, num_inference_steps=STEPS)
+    _, states = sampler.denoise(noise, conditions, keep=(4,))
+    left, right = (State(4, states[4].latents[i], states[4].denoised[i]) for i in (0, 1))
+    level = sampler.noise_level(4)
+    assert level[0] ** 2 + level[1] ** 2 == pytest.approx(1, abs=1e-5)
+    torch.testing.assert_close(between(left, right, 0.0, level), left.latents, atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(between(left, right, 1.0, level), right.latents, atol=1e-5, rtol=1e-4)
+    middle = between(left, right, 0.5, level)
+    noise_in_it = (middle - level[0] * (left.denoised + right.denoised) / 2) / level[1]
+    straight = (left.latents + right.latents) / 2
+    straight_noise = (straight - level[0] * (left.denoised + right.denoised) / 2) / level[1]
+    assert noise_in_it.std() > 1.2 * straight_noise.std()
