@@ -27,6 +27,8 @@ class Branching:
     """The same, between parents that look alike."""
     far: float = 0.5
     """Distance from which on parents count as far apart, by the ruler in use."""
+    num_levels: int = 4
+    """So many steps there are to begin at, evenly from the earliest to the latest: those states are kept."""
     max_key_share: float = 0.25
     """Of the frames may be key frames, denoised in full."""
     refine_share: float = 0.1
@@ -35,11 +37,19 @@ class Branching:
     def __post_init__(self) -> None:
         if not 0 <= self.earliest <= self.latest < 1:
             raise ConfigError(f"branching from {self.earliest} to {self.latest}: 0 ≤ earliest ≤ latest < 1 is needed")
+        if self.num_levels < 1:
+            raise ConfigError(f"{self.num_levels} levels to branch off from: take at least 1")
+
+    def start_steps(self, num_inference_steps: int) -> tuple[int, ...]:
+        """Steps, counted from 0, from which on a frame may be denoised by itself; the earliest first."""
+        shares = np.linspace(self.earliest, self.latest, self.num_levels)
+        return tuple(sorted({math.floor(share * num_inference_steps) for share in shares.tolist()}))
 
     def start_step(self, distance: float, num_inference_steps: int) -> int:
-        """The step, counted from 0, from which on a frame is denoised by itself."""
-        share = self.latest - (self.latest - self.earliest) * min(1.0, distance / self.far)
-        return math.floor(share * num_inference_steps)
+        """The one for parents so far apart: never later than their distance allows."""
+        levels = self.start_steps(num_inference_steps)
+        nearness = 1 - min(1.0, distance / self.far)
+        return levels[math.floor(nearness * (len(levels) - 1) + 1e-9)]
 
 
 @dataclass(frozen=True, slots=True)

@@ -81,9 +81,10 @@ def test_a_guidance_interval_makes_steps_outside_of_it_cheap() -> None:
 
 
 def test_close_parents_branch_late_and_distant_ones_early() -> None:
-    branching = Branching(earliest=0.4, latest=0.8, far=1.0)
-    steps = [branching.start_step(distance, 25) for distance in (0.0, 0.25, 0.5, 1.0, 7.0)]
-    assert steps == [20, 17, 15, 10, 10]
+    branching = Branching(earliest=0.4, latest=0.8, far=1.0, num_levels=3)
+    assert branching.start_steps(25) == (10, 15, 20)
+    steps = [branching.start_step(distance, 25) for distance in (0.0, 0.25, 0.5, 0.75, 1.0, 7.0)]
+    assert steps == [20, 15, 15, 10, 10, 10]
     with pytest.raises(ConfigError, match="earliest ≤ latest"):
         Branching(earliest=0.9, latest=0.5)
 
