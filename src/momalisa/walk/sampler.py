@@ -95,8 +95,8 @@ class Sampler:
         return scheduler
 
 
-def between(left: State, right: State, weight: float, noise_level: tuple[float, float]) -> Tensor:
-    """Latents (C, h, w) between two single states (C, h, w) of one step, at the same noise level.
+def between(left: State, right: State, weight: float, noise_level: tuple[float, float]) -> State:
+    """The state between two single ones, (C, h, w), of one step, at the same noise level.
 
     What they are predicted to become and the noise on it are blended apart, the picture along the straight line,
     the noise along the great circle: blended as they are, they would lose noise, and with it detail.
@@ -104,4 +104,5 @@ def between(left: State, right: State, weight: float, noise_level: tuple[float, 
     alpha, sigma = noise_level
     noises = [((state.latents - alpha * state.denoised) / sigma).cpu().numpy() for state in (left, right)]
     noise = torch.from_numpy(slerp(noises[0], noises[1], weight)).to(left.latents)
-    return alpha * torch.lerp(left.denoised, right.denoised, weight) + sigma * noise
+    denoised = torch.lerp(left.denoised, right.denoised, weight)
+    return State(left.step, alpha * denoised + sigma * noise, denoised)

@@ -94,9 +94,9 @@ def test_between_two_states_is_at_their_noise_level(
     left, right = (State(4, states[4].latents[i], states[4].denoised[i]) for i in (0, 1))
     level = sampler.noise_level(4)
     assert level[0] ** 2 + level[1] ** 2 == pytest.approx(1, abs=1e-5)
-    torch.testing.assert_close(between(left, right, 0.0, level), left.latents, atol=1e-5, rtol=1e-4)
-    torch.testing.assert_close(between(left, right, 1.0, level), right.latents, atol=1e-5, rtol=1e-4)
-    middle = between(left, right, 0.5, level)
+    torch.testing.assert_close(between(left, right, 0.0, level).latents, left.latents, atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(between(left, right, 1.0, level).latents, right.latents, atol=1e-5, rtol=1e-4)
+    middle = between(left, right, 0.5, level).latents
     noise_in_it = (middle - level[0] * (left.denoised + right.denoised) / 2) / level[1]
     straight = (left.latents + right.latents) / 2
     straight_noise = (straight - level[0] * (left.denoised + right.denoised) / 2) / level[1]
