@@ -30,17 +30,7 @@ def draw(
     Sizes are pixels, by default the model's own. The noise is drawn on the CPU, so that a seed means
     the same picture on every device.
     """
-    pipeline = StableDiffusionPipeline(
-        vae=components.vae,
-        text_encoder=components.text_encoder,
-        tokenizer=components.tokenizer,
-        unet=components.unet,
-        scheduler=DPMSolverMultistepScheduler.from_config(components.scheduler_config),
-        safety_checker=None,
-        feature_extractor=None,
-        requires_safety_checker=False,
-    )
-    pipeline.set_progress_bar_config(disable=True)
+    pipeline = pipeline_of(components)
     pictures = []
     for start in range(0, len(prompts), batch_size):
         batch = list(prompts[start : start + batch_size])
@@ -60,3 +50,19 @@ def draw(
         else:
             pictures.append((drawn * 255).round().clip(0, 255).astype(np.uint8))
     return np.concatenate(pictures)
+
+
+def pipeline_of(components: Components) -> Any:
+    """diffusers' own pipeline around the parts, without a safety checker; DPM-Solver++ 2M, no progress bar."""
+    pipeline = StableDiffusionPipeline(
+        vae=components.vae,
+        text_encoder=components.text_encoder,
+        tokenizer=components.tokenizer,
+        unet=components.unet,
+        scheduler=DPMSolverMultistepScheduler.from_config(components.scheduler_config),
+        safety_checker=None,
+        feature_extractor=None,
+        requires_safety_checker=False,
+    )
+    pipeline.set_progress_bar_config(disable=True)
+    return pipeline

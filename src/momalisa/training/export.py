@@ -14,8 +14,7 @@ from torch import Tensor, nn
 
 from momalisa.diffusion.loading import Components
 from momalisa.errors import ModelError
-
-LORA_FILE = "pytorch_lora_weights.safetensors"
+from momalisa.lora.adapters import LORA_FILE
 
 _ADAPTER = "default"
 _LORA_KEYS = ("r", "lora_alpha", "target_modules", "rank_pattern", "alpha_pattern", "use_rslora", "use_dora", "bias")

@@ -37,6 +37,7 @@ def frame_addresses(request: WalkRequest, rendition: Rendition, plan: Plan, fram
     The direction does not matter: a frame a quarter of the way from A to B is the one three quarters from B to A.
     """
     common = _digest(_common(request, rendition))
+    waypoints = [_waypoint(request.settled(i), rendition.adapter_fingerprints) for i in range(len(request.waypoints))]
     by_index = {frame.index: frame for frame in frames}
     found: dict[int, str] = {}
 
@@ -46,13 +47,14 @@ def frame_addresses(request: WalkRequest, rendition: Rendition, plan: Plan, fram
         return found[index]
 
     def _content(frame: Frame) -> dict[str, Any]:
-        blend = plan.path.blend(plan.point(frame.index))
-        t = plan.point(frame.index).t
-        content = {"common": common, **_place(request.settled(blend.first), request.settled(blend.second), t)}
+        point = plan.point(frame.index)
+        blend = plan.path.blend(point)
+        content = {"common": common, **_place(waypoints[blend.first], waypoints[blend.second], point.t)}
         if frame.parents is not None:
             left, right = frame.parents
             share = Fraction(frame.index - left, (right or plan.num_grid_steps) - left)
             content["starts"] = sorted([[address(left), str(1 - share)], [address(right), str(share)]])
+        if frame.start_step > 0:
             content["start_step"] = frame.start_step
         return content
 
@@ -62,11 +64,9 @@ def frame_addresses(request: WalkRequest, rendition: Rendition, plan: Plan, fram
 
 
 def _common(request: WalkRequest, rendition: Rendition) -> dict[str, Any]:
-    pictures = any(waypoint.picture_sha256 for waypoint in request.waypoints)
     return {
         "version": _VERSION,
         "model": dict(rendition.model_fingerprints),
-        "adapters": dict(rendition.adapter_fingerprints),
         "scheduler": rendition.scheduler,
         "num_inference_steps": request.num_inference_steps,
         "guided_steps": list(request.guided_steps),
@@ -74,27 +74,25 @@ def _common(request: WalkRequest, rendition: Rendition) -> dict[str, Any]:
         "dtype": rendition.dtype,
         "embeddings": request.embeddings,
         "noise": request.noise,
-        "strength": request.strength if pictures else None,
     }
 
 
-def _place(first: Waypoint, second: Waypoint, t: Fraction) -> dict[str, Any]:
-    a, b = _waypoint(first), _waypoint(second)
+def _place(a: dict[str, Any], b: dict[str, Any], t: Fraction) -> dict[str, Any]:
     if t in (0, 1) or a == b:
         return {"at": b if t == 1 else a}
     shares = sorted([[_digest(a), str(1 - t), a], [_digest(b), str(t), b]])
     return {"between": [[share, waypoint] for _, share, waypoint in shares]}
 
 
-def _waypoint(waypoint: Waypoint) -> dict[str, Any]:
-    """What of a waypoint its pixels depend on: not how long it stands."""
+def _waypoint(waypoint: Waypoint, adapter_fingerprints: Mapping[str, str]) -> dict[str, Any]:
+    """What of a waypoint its pixels depend on: not how long it stands, nor where its adapters lie."""
     return {
         "prompt": waypoint.prompt,
         "picture": waypoint.picture_sha256,
         "negative_prompt": waypoint.negative_prompt,
         "guidance_scale": waypoint.guidance_scale,
         "seed": waypoint.seed,
-        "adapters": dict(waypoint.adapters),
+        "adapters": {adapter_fingerprints[uri]: weight for uri, weight in waypoint.adapters.items() if weight},
     }
 
 

@@ -1,13 +1,16 @@
-"""Under what each frame is drawn: text embeddings, guidance and noise, blended between waypoints."""
+"""Under what each frame is drawn: texts, guidance, adapters, noise and pictures, blended between waypoints."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from momalisa.diffusion.encode import encode_prompts
+from momalisa.diffusion.encode import encode_images, encode_prompts
 from momalisa.diffusion.loading import Components
+from momalisa.errors import ConfigError
+from momalisa.lora.adapters import Adapters
+from momalisa.walk.frames import Pixels
 from momalisa.walk.path import Point, lerp, slerp
 from momalisa.walk.request import WalkRequest
 from momalisa.walk.sampler import Conditions
@@ -16,49 +19,77 @@ Array = NDArray[np.float32]
 
 
 class WalkConditions:
-    """The waypoints' embeddings and noise, computed once; any point's blend of them."""
+    """The waypoints' embeddings, noise and latents, computed once; any point's blend of them.
 
-    def __init__(self, request: WalkRequest, components: Components, latent_shape: tuple[int, int, int]) -> None:
+    `pictures` are the waypoints' own, uint8 (H, W, 3) at the walk's size, by their SHA-256. Raises ConfigError for one
+    that is missing or of another size.
+    """
+
+    def __init__(
+        self,
+        request: WalkRequest,
+        components: Components,
+        latent_shape: tuple[int, int, int],
+        *,
+        adapters: Adapters,
+        pictures: Mapping[str, Pixels] | None = None,
+    ) -> None:
         self._path = request.path
+        self._unet = components.unet
         waypoints = [request.settled(i) for i in range(len(request.waypoints))]
-        texts = list(dict.fromkeys([w.prompt for w in waypoints] + [w.negative_prompt or "" for w in waypoints]))
-        embedded = dict(zip(texts, encode_prompts(components, texts).float().cpu().numpy(), strict=True))
-        self._embeddings = [embedded[w.prompt] for w in waypoints]
-        self._negatives = [embedded[w.negative_prompt or ""] for w in waypoints]
+        self._adapter_weights = [[w.adapters.get(uri, 0.0) for uri in adapters.uris] for w in waypoints]
+        self._embeddings, self._negatives = [], []
+        for waypoint, weights in zip(waypoints, self._adapter_weights, strict=True):
+            adapters.set_weights(torch.tensor([weights]))
+            both = encode_prompts(components, [waypoint.prompt, waypoint.negative_prompt or ""]).float().cpu().numpy()
+            self._embeddings.append(both[0])
+            self._negatives.append(both[1])
         self._scales = [float(w.guidance_scale or 1.0) for w in waypoints]
         self._noises = [initial_noise(w.seed or 0, latent_shape) for w in waypoints]
         self._turns_embeddings = request.embeddings == "slerp"
         self._turns_noise = request.noise == "slerp"
-        self._unet = components.unet
+        self._pictures = {
+            index: _latents_of(components, waypoints[index].picture_sha256 or "", pictures or {}, latent_shape)
+            for index in request.pictures
+        }
 
     def at(self, points: Sequence[Point]) -> Conditions:
         """What the frames at these points are drawn under, on the UNet's device."""
-        embeddings = np.stack([self._text(self._embeddings, point) for point in points])
-        negatives = np.stack([self._text(self._negatives, point) for point in points])
-        scales = [self._scale(point) for point in points]
         return Conditions(
-            torch.from_numpy(embeddings).to(self._unet.device, self._unet.dtype),
-            torch.from_numpy(negatives).to(self._unet.device, self._unet.dtype),
-            torch.tensor(scales, device=self._unet.device, dtype=self._unet.dtype),
+            embeddings=self._tensor([self._text(self._embeddings, point) for point in points]),
+            negative_embeddings=self._tensor([self._text(self._negatives, point) for point in points]),
+            guidance_scales=self._tensor([self._share(self._scales, point) for point in points]),
+            adapter_weights=self._tensor([self._share(self._adapter_weights, point) for point in points]),
         )
 
-    def noise(self, points: Sequence[Point]) -> torch.Tensor:
-        """The noise that frames at these points begin with, (N, C, h, w), of unit deviation."""
-        blends = [self._path.blend(point) for point in points]
+    def noise(self, point: Point) -> Array:
+        """The noise that a frame begins with, (C, h, w), of unit deviation."""
+        blend = self._path.blend(point)
         mix = slerp if self._turns_noise else lerp
-        mixed = [mix(self._noises[b.first], self._noises[b.second], b.weight) for b in blends]
-        return torch.from_numpy(np.stack(mixed)).to(self._unet.device, self._unet.dtype)
+        mixed: Array = mix(self._noises[blend.first], self._noises[blend.second], blend.weight)
+        return mixed
+
+    def picture(self, point: Point) -> Array:
+        """The scaled latents (C, h, w) of the picture that is the waypoint at this point."""
+        blend = self._path.blend(point)
+        return self._pictures[blend.second if blend.weight else blend.first]
 
     def _text(self, texts: Sequence[Array], point: Point) -> Array:
         blend = self._path.blend(point)
         first, second = texts[blend.first], texts[blend.second]
-        return (
+        mixed: Array = (
             slerp(first, second, blend.weight, axis=-1) if self._turns_embeddings else lerp(first, second, blend.weight)
         )
+        return mixed
 
-    def _scale(self, point: Point) -> float:
+    def _share(self, values: Sequence[float] | Sequence[Sequence[float]], point: Point) -> Array:
         blend = self._path.blend(point)
-        return (1 - blend.weight) * self._scales[blend.first] + blend.weight * self._scales[blend.second]
+        first, second = (np.asarray(values[i], dtype=np.float32) for i in (blend.first, blend.second))
+        mixed: Array = lerp(first, second, blend.weight)
+        return mixed
+
+    def _tensor(self, rows: Sequence[Array]) -> torch.Tensor:
+        return torch.from_numpy(np.stack(rows)).to(self._unet.device)
 
 
 def initial_noise(seed: int, shape: tuple[int, int, int]) -> Array:
@@ -66,3 +97,18 @@ def initial_noise(seed: int, shape: tuple[int, int, int]) -> Array:
     generator = torch.Generator("cpu").manual_seed(seed)
     noise: Array = torch.randn((1, *shape), generator=generator)[0].numpy()
     return noise
+
+
+def _latents_of(
+    components: Components, sha256: str, pictures: Mapping[str, Pixels], latent_shape: tuple[int, int, int]
+) -> Array:
+    if sha256 not in pictures:
+        raise ConfigError(f"the picture {sha256[:12]}… of a waypoint is not at hand: give it along with the request")
+    pixels = pictures[sha256]
+    scale = components.vae_scale_factor
+    if pixels.shape != (latent_shape[1] * scale, latent_shape[2] * scale, 3):
+        raise ConfigError(f"a waypoint's picture is {pixels.shape[1]} × {pixels.shape[0]}: fit it to the walk's size")
+    values = torch.from_numpy(pixels.astype(np.float32)).permute(2, 0, 1)[None] / 127.5 - 1
+    mean, _ = encode_images(components.vae, values)
+    latents: Array = (mean[0].float() * components.vae.config.scaling_factor).cpu().numpy()
+    return latents

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from momalisa.errors import ConfigError
 
-Shape = Literal["open", "loop", "boomerang"]
+Shape = Literal["open", "loop"]
 Easing = Literal["linear", "smooth", "slow_in_the_middle", "slow_at_the_ends"]
 Floats = NDArray[np.float64]
 Array = NDArray[np.floating[Any]]
@@ -24,7 +24,6 @@ _SWING: dict[str, float] = {"linear": 0.0, "smooth": -0.5, "slow_in_the_middle":
 EASINGS: tuple[str, ...] = tuple(_SWING)
 _PARALLEL = 1 - 1e-7
 """Cosine from which on two directions count as one, and slerp as lerp."""
-_TRACE = 1e-3
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +47,8 @@ class Blend:
 class Path:
     """The order in which `num_waypoints` are visited.
 
-    `open` ends at the last; `loop` goes on to the first, `boomerang` back the way it came: both end one
-    frame before the first, so that the animation repeats without a doubled frame.
+    `open` ends at the last; `loop` goes on to the first and ends one frame before it, so that the animation repeats
+    without a doubled frame. A boomerang is an open path whose frames are shown again (`there_and_back`).
     """
 
     num_waypoints: int
@@ -63,9 +62,7 @@ class Path:
     def stops(self) -> tuple[int, ...]:
         """Indices of the waypoints in order, the one that closes a loop included."""
         there = tuple(range(self.num_waypoints))
-        if self.shape == "open":
-            return there
-        return (*there, 0) if self.shape == "loop" else (*there, *reversed(there[:-1]))
+        return there if self.shape == "open" else (*there, 0)
 
     @property
     def num_segments(self) -> int:
@@ -95,8 +92,8 @@ class Path:
 
 
 def grid_depth(path: Path, num_frames: int) -> int:
-    """So fine a grid that all frames have room on any one segment, and twice as many points as they need."""
-    return max(1, math.ceil(math.log2(2 * path.num_intervals(num_frames))))
+    """So fine a grid that all frames have room on any one segment, with sixteen points or more to each."""
+    return math.ceil(math.log2(16 * path.num_intervals(num_frames)))
 
 
 def grid_points(path: Path, depth: int) -> list[Point]:
@@ -109,29 +106,37 @@ def grid_points(path: Path, depth: int) -> list[Point]:
 
 
 def place_evenly(path: Path, num_frames: int, easing: Easing = "linear") -> list[Point]:
-    """Frames evenly in t, but for the easing, as many in every segment as can be."""
-    depth = grid_depth(path, num_frames)
-    straight = np.linspace(0, 1, 2**depth + 1)
-    return place_by_distance(path, num_frames, [straight] * path.num_segments, easing)
+    """Frames evenly in t, but for the easing, which holds between each two stops; as many in every segment as can be.
 
-
-def place_by_distance(
-    path: Path, num_frames: int, distances: Sequence[Floats], easing: Easing = "linear"
-) -> list[Point]:
-    """Frames in even steps of a distance, but for the easing, which holds between each two stops.
-
-    `distances` holds for each segment the distance gone at each of its grid points, (2^depth + 1,), from 0 and
-    never falling. Every stop gets a frame, no point gets two; segments get frames by their length, at
-    least one step each. Raises ConfigError for fewer frames than stops.
+    Every stop gets a frame, no point gets two. Raises ConfigError for fewer frames than stops.
     """
-    intervals = share_out(path.num_intervals(num_frames), [float(gone[-1]) for gone in distances])
+    intervals = share_out(path.num_intervals(num_frames), [1.0] * path.num_segments)
+    steps = 1 << grid_depth(path, num_frames)
     points = []
-    for segment, (count, gone) in enumerate(zip(intervals, distances, strict=True)):
-        steps = len(gone) - 1
-        points += [Point(segment, Fraction(i, steps)) for i in _invert(gone, count, easing)[:-1]]
+    for segment, count in enumerate(intervals):
+        wanted = ease(easing)(np.linspace(0, 1, count + 1)) * steps
+        places = spread(np.rint(wanted).astype(int).tolist(), 0, steps)
+        points += [Point(segment, Fraction(i, steps)) for i in places[:-1]]
     if path.shape == "open":
         points.append(Point(path.num_segments - 1, Fraction(1)))
     return points
+
+
+def num_there(num_frames: int) -> int:
+    """Frames on the way there, of a boomerang that shows so many."""
+    return (num_frames + 1) // 2 + 1
+
+
+def there_and_back(num_frames: int) -> list[int]:
+    """Which frame of the way there a boomerang shows when: its ends once, so that it repeats without a doubled frame.
+
+    Of an odd number of frames the way back has one less, in its middle.
+    """
+    there = list(range(num_there(num_frames)))
+    back = there[-2:0:-1]
+    if num_frames % 2:
+        del back[len(back) // 2]
+    return there + back
 
 
 def share_out(total: int, lengths: Sequence[float]) -> list[int]:
@@ -198,25 +203,31 @@ def slerp(a: Array, b: Array, weight: float, *, axis: int | None = None) -> Arra
     return np.where(straight, gone_straight, turned).astype(a.dtype)
 
 
-def _invert(gone: Floats, count: int, easing: Easing) -> list[int]:
-    """Grid points at which so many eased, even steps of the distance have been gone, from the first to the last."""
-    steps = len(gone) - 1
-    if count > steps:
-        raise ConfigError(f"{count} frames do not fit on a grid of {steps} steps")
-    whole = gone[-1] if gone[-1] > 0 else 1.0
-    # A distance that stands still has no inverse: a trace of t in it makes it rise.
-    rising = (gone / whole) * (1 - _TRACE) + np.linspace(0, 1, steps + 1) * _TRACE
-    wanted = ease(easing)(np.linspace(0, 1, count + 1))
-    exact = np.interp(wanted, rising / rising[-1], np.arange(steps + 1))
-    return _spread(np.rint(exact).astype(int).tolist(), steps)
-
-
-def _spread(points: list[int], steps: int) -> list[int]:
-    """The nearest that are all different, with the first at 0 and the last at `steps`."""
-    points[0], points[-1] = 0, steps
+def spread(points: list[int], first: int, last: int) -> list[int]:
+    """The nearest rising whole numbers that are all different, from `first` to `last`, where there are enough."""
+    points = [first, *points[1:-1], last]
     for i in range(1, len(points)):
         points[i] = max(points[i], points[i - 1] + 1)
-    points[-1] = steps
+    points[-1] = last
     for i in range(len(points) - 2, -1, -1):
         points[i] = min(points[i], points[i + 1] - 1)
     return points
+
+
+def monotone_cubic(x: Floats, y: Floats) -> Callable[[Floats], Floats]:
+    """The smooth curve through rising points (x, y) that never falls (Fritsch & Butland 1984): cubic in each interval,
+    with the harmonic mean of the neighbouring slopes at each point."""
+    widths, slopes = np.diff(x), np.diff(y) / np.diff(x)
+    before, after = slopes[:-1], slopes[1:]
+    weight = (widths[:-1] + 2 * widths[1:]) / (3 * (widths[:-1] + widths[1:]))
+    total = weight * after + (1 - weight) * before
+    inner = np.where(before * after > 0, before * after / np.where(total > 0, total, 1), 0)
+    tangents = np.concatenate([slopes[:1], inner, slopes[-1:]])
+
+    def curve(at: Floats) -> Floats:
+        i = np.clip(np.searchsorted(x, at, side="right") - 1, 0, len(widths) - 1)
+        h, s = widths[i], (at - x[i]) / widths[i]
+        start = (1 + 2 * s) * (1 - s) ** 2 * y[i] + s * (1 - s) ** 2 * h * tangents[i]
+        return start + s * s * (3 - 2 * s) * y[i + 1] + s * s * (s - 1) * h * tangents[i + 1]
+
+    return curve

@@ -1,20 +1,39 @@
 """What a walk renders, in which order, and what that costs, before and after the pictures have been looked at.
 
-A plan is known from the request alone: the grid, the key frames, a bound of the cost. The placement follows
-from the key frames' distances, in rounds: keys, the frames between them, refinements of the worst gaps. Each
-round is a few whole numbers, so that once it is written down no machine's rounding can move a frame.
+A plan is known from the request alone: the grid, the key frames, a bound of the cost. The placement follows from
+the rendered frames' distances, round by round: keys, a few frames between them, then the rest. Each round is a few
+whole numbers, so that once it is written down no machine's rounding can move a frame.
 """
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from fractions import Fraction
-from itertools import pairwise
+from typing import Literal
 
 import numpy as np
 
 from momalisa.errors import ConfigError
-from momalisa.walk.path import Easing, Path, Point, ease, grid_depth, share_out
+from momalisa.walk.path import (
+    Easing,
+    Floats,
+    Path,
+    Point,
+    ease,
+    grid_depth,
+    monotone_cubic,
+    place_evenly,
+    share_out,
+    spread,
+)
+
+Mode = Literal["text", "image", "hybrid"]
+MODES: tuple[str, ...] = ("text", "image", "hybrid")
+
+_EASED_POINTS = 4097
+_MAX_REPAIRS = 0.1
+_TRACE = 1e-9
+"""Of a distance, where two frames are the same: every gap keeps some length."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -29,16 +48,24 @@ class Branching:
     """Distance from which on parents count as far apart, by the ruler in use."""
     num_levels: int = 4
     """So many steps there are to begin at, evenly from the earliest to the latest: those states are kept."""
-    max_key_share: float = 0.25
+    key_share: float = 0.2
     """Of the frames may be key frames, denoised in full."""
-    refine_share: float = 0.1
-    """Of the frames are kept for the worst gaps."""
+    max_key_intervals: int = 8
+    """Between two stops, in a power of two: longer walks begin with no more."""
+    fan: int = 3
+    """Into so many intervals a gap may be cut at once; longer ones are cut into such first."""
+    repair_from: float = 2.5
+    """A step of so many times the median one is a jump, and gets a frame more."""
 
     def __post_init__(self) -> None:
-        if not 0 <= self.earliest <= self.latest < 1:
-            raise ConfigError(f"branching from {self.earliest} to {self.latest}: 0 ≤ earliest ≤ latest < 1 is needed")
+        if not 0 <= self.earliest <= self.latest <= 1:
+            raise ConfigError(f"branching from {self.earliest} to {self.latest}: 0 ≤ earliest ≤ latest ≤ 1 is needed")
         if self.num_levels < 1:
             raise ConfigError(f"{self.num_levels} levels to branch off from: take at least 1")
+        if self.fan < 2 or self.max_key_intervals < 1:
+            raise ConfigError(f"fan {self.fan} and max_key_intervals {self.max_key_intervals}: take at least 2 and 1")
+        if self.far <= 0 or self.repair_from <= 1:
+            raise ConfigError(f"far {self.far} must be above 0, repair_from {self.repair_from} above 1")
 
     def start_steps(self, num_inference_steps: int) -> tuple[int, ...]:
         """Steps, counted from 0, from which on a frame may be denoised by itself; the earliest first."""
@@ -56,12 +83,12 @@ class Branching:
 class Frame:
     """A frame to be: its grid point, counted from the walk's start, and what it starts from.
 
-    Without parents it is denoised from noise, from step 0.
+    Without parents it is denoised from noise, from step 0, or from a waypoint's picture, from the walk's entry step.
     """
 
     index: int
     parents: tuple[int, int] | None = None
-    """Grid points of rendered frames on either side."""
+    """Grid points of rendered frames on either side; 0 as the second one is the start that a closed walk returns to."""
     start_step: int = 0
 
 
@@ -81,10 +108,15 @@ class Plan:
     path: Path
     num_frames: int
     num_inference_steps: int
+    mode: Mode = "hybrid"
     easing: Easing = "linear"
     branching: Branching = Branching()
     guided_steps: tuple[int, int] | None = None
     """Steps, from and up to, that are guided and so cost two evaluations; None: all."""
+    pictures: frozenset[int] = frozenset()
+    """Waypoints that are pictures."""
+    entry_step: int = 0
+    """Where there are pictures: the step from which every frame but a prompt's own goes its way."""
 
     def __post_init__(self) -> None:
         self.path.num_intervals(self.num_frames)  # refuses too few frames
@@ -103,31 +135,69 @@ class Plan:
 
     def point(self, index: int) -> Point:
         """Where a grid point lies on the path."""
-        steps = 2**self.depth
+        steps = 1 << self.depth
         segment = min(index // steps, self.path.num_segments - 1)
         return Point(segment, Fraction(index - segment * steps, steps))
+
+    def index(self, point: Point) -> int:
+        """The grid point of a place on the path."""
+        return int((point.segment + point.t) * (1 << self.depth))
 
     @property
     def key_depth(self) -> int:
         """Key frames lie this fine: as many as their share allows, each stop at least."""
-        most = max(self.path.min_frames, int(self.num_frames * self.branching.max_key_share))
+        most = max(self.path.min_frames, int(self.num_frames * self.branching.key_share))
+        finest = min(self.depth, self.branching.max_key_intervals.bit_length() - 1)
         depth = 0
-        while self._num_keys(depth + 1) <= most and depth < self.depth:
+        while depth < finest and self._num_keys(depth + 1) <= most:
             depth += 1
         return depth
 
+    @property
+    def start_steps(self) -> frozenset[int]:
+        """Every step but the first that some frame may begin at, and whose states are kept."""
+        if self.mode == "image":
+            return frozenset({self.num_inference_steps})
+        levels = self.branching.start_steps(self.num_inference_steps) if self.mode == "hybrid" else ()
+        return frozenset({self.entry_step, *(max(level, self.entry_step) for level in levels)}) - {0}
+
+    def stops(self) -> tuple[Frame, ...]:
+        """The frames of the waypoints themselves."""
+        waypoints = self.path.stops[: self.path.min_frames]
+        return tuple(
+            Frame(i << self.depth, None, self.entry_step if waypoint in self.pictures else 0)
+            for i, waypoint in enumerate(waypoints)
+        )
+
     def keys(self) -> tuple[Frame, ...]:
-        """The first round: frames that are denoised in full."""
-        stride = 2 ** (self.depth - self.key_depth)
-        return tuple(Frame(i * stride) for i in range(self._num_keys(self.key_depth)))
+        """Frames that are denoised in full, or from the entry step of a walk with pictures."""
+        stride = 1 << (self.depth - self.key_depth)
+        return tuple(self.from_stops(i * stride, self.entry_step) for i in range(self._num_keys(self.key_depth)))
+
+    def from_stops(self, index: int, start_step: int) -> Frame:
+        """A frame that starts from those of the waypoints on either side, or for step 0 from noise."""
+        segment, within = divmod(index, 1 << self.depth)
+        if within == 0:
+            return self.stops()[segment]
+        if start_step == 0:
+            return Frame(index)
+        left, right = segment << self.depth, (segment + 1) << self.depth
+        closes = right == self.num_grid_steps and self.path.shape != "open"
+        return Frame(index, (left, 0 if closes else right), start_step)
 
     @property
     def bound(self) -> Cost:
-        """The most that the walk may cost: as if all parents were far apart."""
-        num_keys = len(self.keys())
-        latest = self.branching.start_step(math.inf, self.num_inference_steps)
-        between = (self.num_frames - num_keys) * self.evaluations(latest)
-        return Cost(unet_evaluations=num_keys * self.evaluations(0) + between, decodes=self.num_frames)
+        """The most that the walk may cost, but for repairs: as if all parents were far apart."""
+        stops = self.stops()
+        full = sum(self.evaluations(stop.start_step) for stop in stops)
+        num_others = self.num_frames - len(stops)
+        if self.mode == "image":
+            return Cost(unet_evaluations=full, decodes=self.num_frames)
+        num_keys = self._num_keys(self.key_depth) if self.mode == "hybrid" else self.num_frames
+        earliest = max(self.branching.start_step(math.inf, self.num_inference_steps), self.entry_step)
+        between = num_others - (num_keys - len(stops))
+        keys = (num_keys - len(stops)) * self.evaluations(self.entry_step)
+        return Cost(unet_evaluations=full + keys + between * self.evaluations(earliest), decodes=self.num_frames)
 
     def cost(self, frames: Sequence[Frame]) -> Cost:
         """What these frames cost, exactly."""
@@ -143,95 +213,135 @@ class Plan:
         return (self.path.num_segments << depth) + (self.path.shape == "open")
 
 
-def place_between(plan: Plan, distances: Sequence[float]) -> tuple[Frame, ...]:
-    """The second round: frames between the keys, in even steps of the distance but for the easing.
+def first_round(plan: Plan) -> tuple[Frame, ...]:
+    """What is rendered before anything has been seen: frames without parents."""
+    if plan.mode == "image" or plan.entry_step > 0:
+        return plan.stops()
+    return plan.keys() if plan.mode == "hybrid" else _evenly(plan)
 
-    `distances` are those of neighbouring keys, that from the last key back to the first of a closed path included.
-    Some frames are left for `refine`.
+
+def next_round(plan: Plan, frames: Sequence[Frame], distances: Sequence[float]) -> tuple[Frame, ...]:
+    """Frames to render next; in `hybrid` so that the walk goes in even steps of the distance but for the easing.
+
+    `frames` are all that are rendered so far, by their index; `distances` those from each one to its next, the last one
+    of a closed path to the first. Where many frames are wanted between two, a few go ahead: the others start from
+    nearer parents, later. Empty once all frames are there.
     """
-    keys = plan.keys()
-    bounds = [*(key.index for key in keys), *([] if plan.path.shape == "open" else [plan.num_grid_steps])]
-    gaps = len(bounds) - 1
-    if len(distances) != gaps:
-        raise ValueError(f"{len(distances)} distances for {gaps} gaps between keys")
-    spare = min(int(plan.num_frames * plan.branching.refine_share), plan.num_frames - len(keys))
-    total = plan.path.num_intervals(plan.num_frames - spare)
-    frames = []
-    times = _times(plan, distances)
-    counts = _limited(share_out(total, np.diff(times).tolist()), bounds)
-    followers = [*keys[1:], keys[0]]
-    for gap, count in enumerate(counts):
-        begin, width = bounds[gap], bounds[gap + 1] - bounds[gap]
-        frames += [
-            _between(plan, begin + step, keys[gap], followers[gap], distances[gap])
-            for step in _steps_within(count, width)
-        ]
-    return tuple(frames)
+    if len(frames) >= plan.num_frames:
+        return ()
+    rendered = {frame.index for frame in frames}
+    fixed = plan.keys() if plan.mode == "hybrid" else _evenly(plan)
+    if ahead := tuple(frame for frame in fixed if frame.index not in rendered):
+        return ahead
+    gaps = _gaps(plan, frames, distances)
+    durations = _durations(plan, gaps)
+    counts = _limited(share_out(plan.path.num_intervals(plan.num_frames), durations), gaps)
+    pace = _pace(plan, gaps, durations)
+    found = []
+    for gap, count in zip(gaps, counts, strict=True):
+        found += [_between(plan, gap, index) for index in _places(gap, count, plan.branching.fan, pace)]
+    return tuple(found)
 
 
-def refine(plan: Plan, frames: Sequence[Frame], distances: Sequence[float]) -> tuple[Frame, ...]:
-    """The last round: the frames that were left, into the middle of the widest gaps, again and again.
+def repair_round(plan: Plan, frames: Sequence[Frame], distances: Sequence[float]) -> tuple[Frame, ...]:
+    """Frames beyond those that were asked for, in the middle of gaps that stand out; empty where none does.
 
-    `frames` are all that are rendered, by their index; `distances` those to each one's next.
+    A gap stands out where it is `repair_from` times the median one; a tenth more frames are added at most.
     """
-    closed = plan.path.shape != "open"
-    followers = [*frames[1:], *([frames[0]] if closed else [])]
-    gaps = [
-        _Gap(distance, left.index, right.index or plan.num_grid_steps, left, right)
-        for distance, left, right in zip(distances, frames, followers, strict=False)
-    ]
-    added = []
-    for _ in range(plan.num_frames - len(frames)):
-        widest = max((gap for gap in gaps if gap.end - gap.begin >= 2), key=lambda gap: (gap.distance, -gap.begin))
-        middle, half = (widest.begin + widest.end) // 2, widest.distance / 2
-        added.append(_between(plan, middle, widest.left, widest.right, widest.distance))
-        gaps.remove(widest)
-        gaps += [replace(widest, distance=half, end=middle), replace(widest, distance=half, begin=middle)]
-    return tuple(sorted(added, key=lambda frame: frame.index))
+    gaps = _gaps(plan, frames, distances)
+    most = max(1, round(plan.num_frames * _MAX_REPAIRS)) - (len(frames) - plan.num_frames)
+    usual = float(np.median(distances))
+    wide = [gap for gap in gaps if gap.distance > plan.branching.repair_from * usual and gap.width >= 2]
+    wide.sort(key=lambda gap: (-gap.distance, gap.begin))
+    return tuple(sorted((_between(plan, gap, gap.middle) for gap in wide[:most]), key=lambda frame: frame.index))
+
+
+def _evenly(plan: Plan) -> tuple[Frame, ...]:
+    """All frames of a walk that goes by t alone."""
+    start_step = plan.num_inference_steps if plan.mode == "image" else plan.entry_step
+    points = place_evenly(plan.path, plan.num_frames, plan.easing)
+    return tuple(plan.from_stops(plan.index(point), start_step) for point in points)
 
 
 @dataclass(frozen=True, slots=True)
 class _Gap:
-    """A stretch of the grid between two rendered frames, or a part of it."""
+    """A stretch of the grid between two rendered frames."""
 
-    distance: float
     begin: int
     end: int
     left: Frame
     right: Frame
+    distance: float
+
+    @property
+    def width(self) -> int:
+        return self.end - self.begin
+
+    @property
+    def middle(self) -> int:
+        return (self.begin + self.end) // 2
 
 
-def _between(plan: Plan, index: int, left: Frame, right: Frame, distance: float) -> Frame:
+def _gaps(plan: Plan, frames: Sequence[Frame], distances: Sequence[float]) -> list[_Gap]:
+    followers = [*frames[1:], *([] if plan.path.shape == "open" else [frames[0]])]
+    if len(distances) != len(followers):
+        raise ValueError(f"{len(distances)} distances for {len(followers)} gaps between frames")
+    return [
+        _Gap(left.index, right.index or plan.num_grid_steps, left, right, max(float(distance), _TRACE))
+        for left, right, distance in zip(frames, followers, distances, strict=False)
+    ]
+
+
+def _between(plan: Plan, gap: _Gap, index: int) -> Frame:
     """A frame that starts from two others; not before they went their own ways, for they have no earlier states."""
-    wanted = plan.branching.start_step(distance, plan.num_inference_steps)
-    return Frame(index, (left.index, right.index), max(wanted, left.start_step, right.start_step))
+    wanted = plan.branching.start_step(gap.distance, plan.num_inference_steps)
+    start_step = max(wanted, plan.entry_step, gap.left.start_step, gap.right.start_step)
+    return Frame(index, (gap.left.index, gap.right.index), start_step) if start_step > 0 else Frame(index)
 
 
-def _times(plan: Plan, distances: Sequence[float]) -> "np.ndarray[tuple[int], np.dtype[np.float64]]":
-    """When each key is passed, at a pace that is even but for the easing between stops."""
-    per_segment = 2**plan.key_depth
-    eased_t = np.linspace(0, 1, 4097)
-    eased = ease(plan.easing)(eased_t)
-    times = [0.0]
-    for start in range(0, len(distances), per_segment):
-        gone = np.concatenate([[0.0], np.cumsum(np.maximum(distances[start : start + per_segment], 1e-9))])
-        within = np.interp(gone / gone[-1], eased, eased_t)
-        times += (times[-1] + within[1:] * gone[-1]).tolist()
-    return np.array(times)
+def _durations(plan: Plan, gaps: Sequence[_Gap]) -> list[float]:
+    """How long each gap takes, at a pace that is even but for the easing between stops."""
+    per_segment = 1 << plan.depth
+    x = np.linspace(0, 1, _EASED_POINTS)
+    eased = ease(plan.easing)(x)
+    durations: list[float] = []
+    for segment in range(plan.path.num_segments):
+        inside = [gap.distance for gap in gaps if gap.begin // per_segment == segment]
+        gone = np.concatenate([[0.0], np.cumsum(inside)])
+        durations += (np.diff(np.interp(gone / gone[-1], eased, x)) * gone[-1]).tolist()
+    return durations
 
 
-def _limited(counts: list[int], bounds: Sequence[int]) -> list[int]:
-    """No more intervals in a gap than it has grid steps; what does not fit goes to the neighbours with room."""
-    room = [right - left for left, right in pairwise(bounds)]
-    over = sum(max(0, count - most) for count, most in zip(counts, room, strict=True))
-    counts = [min(count, most) for count, most in zip(counts, room, strict=True)]
-    while over > 0:
-        roomiest = max(range(len(counts)), key=lambda i: room[i] - counts[i])
-        counts[roomiest] += 1
-        over -= 1
+def _limited(counts: list[int], gaps: Sequence[_Gap]) -> list[int]:
+    """No more intervals in a gap than it has grid steps; what does not fit goes to those with the most room."""
+    over = sum(max(0, count - gap.width) for count, gap in zip(counts, gaps, strict=True))
+    counts = [min(count, gap.width) for count, gap in zip(counts, gaps, strict=True)]
+    for _ in range(over):
+        counts[max(range(len(counts)), key=lambda i: gaps[i].width - counts[i])] += 1
     return counts
 
 
-def _steps_within(count: int, width: int) -> list[int]:
-    """Grid steps that cut a gap into so many even intervals, its ends left out."""
-    return [round(i * width / count) for i in range(1, count)]
+def _pace(plan: Plan, gaps: Sequence[_Gap], durations: Sequence[float]) -> Floats:
+    """When each grid point is passed, as the durations let one guess, (grid points + 1,)."""
+    passed = np.concatenate([[0.0], np.cumsum(durations)])
+    bounds = [gap.begin for gap in gaps] + [plan.num_grid_steps]
+    parts = []
+    for segment in range(plan.path.num_segments):
+        begin, end = segment << plan.depth, (segment + 1) << plan.depth
+        inside = [i for i, bound in enumerate(bounds) if begin <= bound <= end]
+        curve = monotone_cubic(np.array([bounds[i] for i in inside], dtype=float), passed[inside])
+        parts.append(curve(np.arange(begin, end, dtype=float)))
+    return np.concatenate([*parts, passed[-1:]])
+
+
+def _places(gap: _Gap, count: int, fan: int, pace: Floats) -> list[int]:
+    """Grid points that cut a gap into so many intervals of even duration; where they are more than a fan, only some."""
+    within = pace[gap.begin : gap.end + 1]
+    wanted = np.linspace(within[0], within[-1], count + 1)
+    points = spread(
+        np.rint(np.interp(wanted, within, np.arange(gap.begin, gap.end + 1))).astype(int).tolist(), gap.begin, gap.end
+    )
+    if count <= fan:
+        return points[1:-1]
+    pieces = math.ceil(count / fan)
+    return [points[round(i * count / pieces)] for i in range(1, pieces)]

@@ -1,7 +1,6 @@
-"""Frames of a walk, chunk by chunk: from noise, or from the states of two frames on either side."""
+"""Frames of a walk, chunk by chunk: from noise, from pictures, or from the states of two frames on either side."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -9,110 +8,127 @@ import torch
 from torch import Tensor
 
 from momalisa.diffusion.loading import Components
+from momalisa.errors import ConfigError
+from momalisa.lora.adapters import Adapters
+from momalisa.walk.addresses import Rendition
 from momalisa.walk.conditions import WalkConditions
-from momalisa.walk.path import slerp
-from momalisa.walk.plan import Frame, Plan
+from momalisa.walk.frames import Drawn, Frames, Pixels, State
+from momalisa.walk.plan import Frame
 from momalisa.walk.request import WalkRequest
-from momalisa.walk.sampler import Sampler, State, between
+from momalisa.walk.sampler import SCHEDULER, BatchState, Sampler, between
+from momalisa.walk.sketches import Sketcher, sketcher_for
 
 _MAX_CHUNK = 16
 _CHUNK_LATENTS = 16_384
 """Latent pixels in a chunk: four frames of Stable Diffusion's full size, sixteen of `tiny`'s."""
 
 
-@dataclass(frozen=True, slots=True)
-class Rendered:
-    """A frame's pixels, uint8 (H, W, 3), by its grid index."""
-
-    index: int
-    pixels: Any
-
-
-@dataclass(slots=True)
-class _Kept:
-    """What a rendered frame leaves for others."""
-
-    latents: Tensor
-    states: dict[int, State]
-
-
 class Renderer:
-    """Draws the frames of one request with one model, and remembers the states that others start from."""
+    """Draws chunks of one walk's frames with a loaded model; what the frames have in common is computed once.
 
-    def __init__(self, components: Components, request: WalkRequest, plan: Plan) -> None:
+    Raises ConfigError for a size that the model cannot draw, and for a picture that is missing or of another size.
+    """
+
+    def __init__(
+        self,
+        components: Components,
+        request: WalkRequest,
+        *,
+        adapters: Adapters | None = None,
+        pictures: Mapping[str, Pixels] | None = None,
+        sketcher: Sketcher | None = None,
+    ) -> None:
+        adapters = adapters or Adapters(components, [])
         self._components = components
-        self._plan = plan
-        height, width = request.height or components.default_size, request.width or components.default_size
-        scale = components.vae_scale_factor
-        shape = (int(components.unet.config.in_channels), height // scale, width // scale)
-        self._chunk_size = chunk_size(shape)
-        self._conditions = WalkConditions(request, components, shape)
+        self._plan = request.plan
+        self.rendition = rendition_of(components, request, adapters)
+        self._shape = latent_shape(components, self.rendition.height, self.rendition.width)
+        self._conditions = WalkConditions(request, components, self._shape, adapters=adapters, pictures=pictures)
+        self._sketcher = sketcher or sketcher_for(components)
         self._sampler = Sampler(
-            components, num_inference_steps=plan.num_inference_steps, guided_steps=plan.guided_steps
+            components,
+            num_inference_steps=request.num_inference_steps,
+            guided_steps=request.guided_steps,
+            adapters=adapters,
         )
-        self._levels = plan.branching.start_steps(plan.num_inference_steps)
-        self._kept: dict[int, _Kept] = {}
+
+    @property
+    def chunk_size(self) -> int:
+        """Frames that are drawn together."""
+        return chunk_size(self._shape)
 
     @property
     def num_evaluations(self) -> int:
         """Latents that have gone through the UNet so far."""
         return self._sampler.num_evaluations
 
-    def render(self, frames: Sequence[Frame]) -> Iterator[list[Rendered]]:
-        """One round's frames, whose parents are rendered already; a list for each chunk."""
-        for chunk in chunks(frames, self._chunk_size):
-            latents = self._latents(chunk)
-            pixels = self._decode(latents)
-            yield [Rendered(frame.index, picture) for frame, picture in zip(chunk, pixels, strict=True)]
-
-    def _latents(self, chunk: Sequence[Frame]) -> Tensor:
-        """Denoised latents (B, C, h, w) of frames that begin at the same step."""
-        points = [self._plan.point(frame.index) for frame in chunk]
-        start_step = chunk[0].start_step
-        if start_step >= self._plan.num_inference_steps:
-            finished = torch.stack([self._finished_between(frame) for frame in chunk])
-            self._keep(chunk, finished, {})
-            return finished
-        begun = [] if start_step == 0 else [self._begun_between(frame) for frame in chunk]
+    def render(self, chunk: Sequence[Frame], addresses: Mapping[int, str], frames: Frames) -> list[Drawn]:
+        """Draws frames that begin at the same step. Their parents are in `frames`, which is left as it is."""
+        begun = [self._begin(frame, addresses, frames) for frame in chunk]
+        device = self._components.unet.device
         latents, states = self._sampler.denoise(
-            torch.stack([state.latents for state in begun]) if begun else self._conditions.noise(points),
-            self._conditions.at(points),
-            start_step=start_step,
-            keep=self._levels,
+            torch.from_numpy(np.stack([latents for latents, _ in begun])).to(device),
+            self._conditions.at([self._plan.point(frame.index) for frame in chunk]),
+            start_step=chunk[0].start_step,
+            keep=self._plan.start_steps,
+            denoised=torch.from_numpy(np.stack([denoised for _, denoised in begun])).to(device),
         )
-        if begun:
-            first = torch.stack([state.latents for state in begun]), torch.stack([state.denoised for state in begun])
-            states[start_step] = State(start_step, *first)
-        self._keep(chunk, latents, states)
-        return latents
+        pixels, sketches = self._decode(latents)
+        return [
+            Drawn(addresses[frame.index], pixels[row], sketches[row], _row(states, row))
+            for row, frame in enumerate(chunk)
+        ]
 
-    def _keep(self, chunk: Sequence[Frame], latents: Tensor, states: dict[int, State]) -> None:
-        for row, frame in enumerate(chunk):
-            own = {k: State(k, s.latents[row].clone(), s.denoised[row].clone()) for k, s in states.items()}
-            self._kept[frame.index] = _Kept(latents[row].clone(), own)
-
-    def _begun_between(self, frame: Frame) -> State:
-        left, right, weight = self._parents(frame)
-        step = frame.start_step
-        return between(left.states[step], right.states[step], weight, self._sampler.noise_level(step))
-
-    def _finished_between(self, frame: Frame) -> Tensor:
-        left, right, weight = self._parents(frame)
-        mixed = slerp(left.latents.float().cpu().numpy(), right.latents.float().cpu().numpy(), weight)
-        return torch.from_numpy(mixed).to(left.latents)
-
-    def _parents(self, frame: Frame) -> tuple[_Kept, _Kept, float]:
-        assert frame.parents is not None
-        left, right = frame.parents
-        width = (right or self._plan.num_grid_steps) - left
-        return self._kept[left], self._kept[right], (frame.index - left) / width
+    def _begin(self, frame: Frame, addresses: Mapping[int, str], frames: Frames) -> tuple[Any, Any]:
+        """Latents (C, h, w) before the frame's first step, and what they are known to become."""
+        point, step = self._plan.point(frame.index), frame.start_step
+        if frame.parents is not None:
+            left, right = frame.parents
+            weight = (frame.index - left) / ((right or self._plan.num_grid_steps) - left)
+            first, second = (frames.load(addresses[parent]).states[step] for parent in frame.parents)
+            return between(first, second, weight, self._sampler.noise_level(step))
+        noise = self._conditions.noise(point)
+        if step == 0:
+            return noise, np.zeros_like(noise)
+        alpha, sigma = self._sampler.noise_level(step)
+        picture = self._conditions.picture(point)
+        return (alpha * picture + sigma * noise).astype(np.float32), picture
 
     @torch.no_grad()
-    def _decode(self, latents: Tensor) -> Any:
+    def _decode(self, latents: Tensor) -> tuple[Pixels, list[Any]]:
         vae = self._components.vae
-        decoded = vae.decode(latents.to(vae.dtype) / vae.config.scaling_factor).sample
-        pixels = (decoded.float() / 2 + 0.5).clamp(0, 1).permute(0, 2, 3, 1).cpu().numpy()
-        return (pixels * 255).round().astype(np.uint8)
+        with self._sketcher.watching(vae):
+            decoded = vae.decode(latents.to(vae.dtype) / vae.config.scaling_factor).sample
+        values = (decoded.float() / 2 + 0.5).clamp(0, 1).permute(0, 2, 3, 1).cpu().numpy()
+        pixels = (values * 255).round().astype(np.uint8)
+        return pixels, self._sketcher.sketch(pixels)
+
+
+def rendition_of(components: Components, request: WalkRequest, adapters: Adapters) -> Rendition:
+    """What all frames of a walk have in common. Raises ConfigError for a size that the model cannot draw."""
+    height, width = request.height or components.default_size, request.width or components.default_size
+    latent_shape(components, height, width)
+    return Rendition(
+        model_fingerprints=components.fingerprints,
+        adapter_fingerprints=adapters.fingerprints,
+        scheduler=SCHEDULER,
+        height=height,
+        width=width,
+        dtype=str(components.unet.dtype).removeprefix("torch."),
+    )
+
+
+def latent_shape(components: Components, height: int, width: int) -> tuple[int, int, int]:
+    """Channels, height and width of the latents. Raises ConfigError for a size that the model cannot draw."""
+    scale = components.vae_scale_factor
+    # The UNet halves its maps in all its blocks but the last.
+    multiple = scale * 2 ** (len(components.unet.config.block_out_channels) - 1)
+    if height % multiple or width % multiple:
+        nearest = [max(multiple, round(side / multiple) * multiple) for side in (width, height)]
+        raise ConfigError(
+            f"{width} × {height} pixels: this model draws multiples of {multiple}; take {nearest[0]} × {nearest[1]}"
+        )
+    return int(components.unet.config.in_channels), height // scale, width // scale
 
 
 def chunks(frames: Sequence[Frame], size: int) -> Iterator[list[Frame]]:
@@ -123,7 +139,15 @@ def chunks(frames: Sequence[Frame], size: int) -> Iterator[list[Frame]]:
             yield alike[start : start + size]
 
 
-def chunk_size(latent_shape: tuple[int, int, int]) -> int:
-    """How many frames are denoised together: decided by the size alone, so that every machine does the same."""
-    _, height, width = latent_shape
+def chunk_size(shape: tuple[int, int, int]) -> int:
+    """How many frames are drawn together: decided by the size alone, so that every machine does the same."""
+    _, height, width = shape
     return max(1, min(_MAX_CHUNK, _CHUNK_LATENTS // (height * width)))
+
+
+def _row(states: Mapping[int, BatchState], row: int) -> dict[int, State]:
+    """One frame's states, in the precision that they are stored in: a stored one and one of this process are equal."""
+    return {
+        step: State(state.latents[row].half().cpu().numpy(), state.denoised[row].half().cpu().numpy())
+        for step, state in states.items()
+    }

@@ -2,15 +2,16 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, get_args
 
 from momalisa.errors import ConfigError
-from momalisa.walk.path import EASINGS, Easing, Path, Shape
+from momalisa.walk.path import EASINGS, Easing, Path, num_there, there_and_back
+from momalisa.walk.plan import MODES, Branching, Mode, Plan
 
-Mode = Literal["text", "image", "hybrid"]
+Shape = Literal["open", "loop", "boomerang"]
 Interpolation = Literal["lerp", "slerp"]
 
-MODES: tuple[str, ...] = ("text", "image", "hybrid")
+SHAPES: tuple[str, ...] = get_args(Shape)
 MAX_SEED = 2**63 - 1
 
 
@@ -65,9 +66,11 @@ class WalkRequest:
     embeddings: Interpolation = "lerp"
     noise: Interpolation = "slerp"
     frames_per_second: float = 20.0
+    branching: Branching = field(default_factory=Branching)
 
     def __post_init__(self) -> None:
         _require(self.mode in MODES, f"no mode {self.mode!r}; choose from {', '.join(MODES)}")
+        _require(self.shape in SHAPES, f"no shape {self.shape!r}; choose from {', '.join(SHAPES)}")
         _require(self.easing in EASINGS, f"no easing {self.easing!r}; choose from {', '.join(EASINGS)}")
         _require(self.num_inference_steps >= 1, f"num_inference_steps is {self.num_inference_steps}; take at least 1")
         _require(self.guidance_scale >= 1, f"guidance_scale is {self.guidance_scale}; 1 is none, so take at least 1")
@@ -76,12 +79,55 @@ class WalkRequest:
         _require(0 <= self.strength <= 1, f"strength is {self.strength}; it must be in 0 … 1")
         _require(self.frames_per_second > 0, f"frames_per_second is {self.frames_per_second}; take more than 0")
         _require(0 <= self.seed <= MAX_SEED, f"seed {self.seed} is out of range: take one from 0 to {MAX_SEED}")
-        self.path.num_intervals(self.num_frames)
+        for side, pixels in (("height", self.height), ("width", self.width)):
+            _require(pixels is None or pixels > 0, f"{side} is {pixels}; take a number of pixels above 0")
+        least = 2 * (len(self.waypoints) - 1) if self.shape == "boomerang" else self.path.min_frames
+        _require(
+            self.num_frames >= least,
+            f"{self.num_frames} frames are too few for {len(self.waypoints)} waypoints ({self.shape}): "
+            f"take at least {least}",
+        )
 
     @property
     def path(self) -> Path:
-        """Raises ConfigError for a single waypoint."""
-        return Path(len(self.waypoints), self.shape)
+        """What is rendered: of a boomerang the way there. Raises ConfigError for a single waypoint."""
+        return Path(len(self.waypoints), "loop" if self.shape == "loop" else "open")
+
+    @property
+    def plan(self) -> Plan:
+        """What the request alone decides of its frames."""
+        return Plan(
+            path=self.path,
+            num_frames=num_there(self.num_frames) if self.shape == "boomerang" else self.num_frames,
+            num_inference_steps=self.num_inference_steps,
+            mode=self.mode,
+            easing=self.easing,
+            branching=self.branching,
+            guided_steps=self.guided_steps,
+            pictures=self.pictures,
+            entry_step=self.entry_step,
+        )
+
+    @property
+    def pictures(self) -> frozenset[int]:
+        """Waypoints that are pictures."""
+        return frozenset(i for i, waypoint in enumerate(self.waypoints) if waypoint.picture_sha256 is not None)
+
+    @property
+    def entry_step(self) -> int:
+        """Where pictures are among the waypoints, the step that all other frames start from, as in image-to-image
+        pipelines: a strength of 1 leaves nothing of them."""
+        if not self.pictures:
+            return 0
+        return self.num_inference_steps - int(self.num_inference_steps * self.strength + 1e-9)
+
+    def shown(self, num_rendered: int) -> list[int]:
+        """Which of the rendered frames, in order, is shown when."""
+        if self.shape != "boomerang":
+            return list(range(num_rendered))
+        if num_rendered == num_there(self.num_frames):
+            return there_and_back(self.num_frames)
+        return there_and_back(2 * (num_rendered - 1))  # frames were added
 
     @property
     def guided_steps(self) -> tuple[int, int]:

@@ -8,33 +8,34 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from diffusers import DPMSolverMultistepScheduler
+from numpy.typing import NDArray
 from torch import Tensor
 
 from momalisa.diffusion.loading import Components
-from momalisa.walk.path import slerp
+from momalisa.lora.adapters import Adapters
+from momalisa.walk.frames import State
+from momalisa.walk.path import lerp, slerp
 
 SCHEDULER = "dpmsolver++-2m-karras"
 
 
 @dataclass(frozen=True, slots=True)
 class Conditions:
-    """What B frames are drawn under: embeddings (B, tokens, width) each, guidance scales (B,)."""
+    """What B frames are drawn under: embeddings (B, tokens, width), guidance scales (B,), adapters' weights (B, A)."""
 
     embeddings: Tensor
     negative_embeddings: Tensor
     guidance_scales: Tensor
-
-    def __getitem__(self, rows: slice) -> "Conditions":
-        return Conditions(self.embeddings[rows], self.negative_embeddings[rows], self.guidance_scales[rows])
+    adapter_weights: Tensor
 
 
 @dataclass(frozen=True, slots=True)
-class State:
+class BatchState:
     """Latents (B, C, h, w) as they are before a step, and what they were last predicted to become."""
 
-    step: int
     latents: Tensor
     denoised: Tensor
 
@@ -43,9 +44,15 @@ class Sampler:
     """Runs the UNet of loaded components; one noise schedule, any batch. Latents are scaled, as the UNet knows them."""
 
     def __init__(
-        self, components: Components, *, num_inference_steps: int, guided_steps: tuple[int, int] | None = None
+        self,
+        components: Components,
+        *,
+        num_inference_steps: int,
+        guided_steps: tuple[int, int] | None = None,
+        adapters: Adapters | None = None,
     ) -> None:
         self._unet = components.unet
+        self._adapters = adapters
         self._config = {**components.scheduler_config, "use_karras_sigmas": True, "algorithm_type": "dpmsolver++"}
         self.num_inference_steps = num_inference_steps
         self._guided = guided_steps or (0, num_inference_steps)
@@ -54,20 +61,31 @@ class Sampler:
 
     @torch.no_grad()
     def denoise(
-        self, latents: Tensor, conditions: Conditions, *, start_step: int = 0, keep: Collection[int] = ()
-    ) -> tuple[Tensor, dict[int, State]]:
-        """Takes latents (B, C, h, w) at the noise level of `start_step` to the end; also the states before the steps
-        in `keep`, those that are passed."""
+        self,
+        latents: Tensor,
+        conditions: Conditions,
+        *,
+        start_step: int = 0,
+        keep: Collection[int] = (),
+        denoised: Tensor | None = None,
+    ) -> tuple[Tensor, dict[int, BatchState]]:
+        """Takes latents (B, C, h, w), float32, at the noise level of `start_step` to the end.
+
+        Also gives the states before the steps in `keep`, as far as they are passed; that before the step after the last
+        one is the result. `denoised` is what the latents are known to become, None for pure noise.
+        """
         scheduler = self._scheduler(start_step)
         states = {}
-        denoised = latents
+        if denoised is not None and start_step in keep:
+            states[start_step] = BatchState(latents, denoised)
         for step in range(start_step, self.num_inference_steps):
-            if step in keep and step > start_step:
-                states[step] = State(step, latents, denoised)
             timestep = scheduler.timesteps[step]
             prediction = self._predict(scheduler.scale_model_input(latents, timestep), timestep, conditions, step)
             latents = scheduler.step(prediction, timestep, latents).prev_sample
-            denoised = scheduler.model_outputs[-1]
+            if step + 1 in keep:
+                states[step + 1] = BatchState(latents, scheduler.model_outputs[-1])
+        if self.num_inference_steps in keep:
+            states[self.num_inference_steps] = BatchState(latents, latents)
         return latents, states
 
     def noise_level(self, step: int) -> tuple[float, float]:
@@ -80,13 +98,18 @@ class Sampler:
         guided = self._guided[0] <= step < self._guided[1]
         self.num_evaluations += len(latents) * (2 if guided else 1)
         if not guided:
-            unguided: Tensor = self._unet(latents, timestep, conditions.embeddings).sample
-            return unguided
-        both = torch.cat([conditions.negative_embeddings, conditions.embeddings])
-        without, towards = self._unet(torch.cat([latents, latents]), timestep, both).sample.chunk(2)
-        scales = conditions.guidance_scales[:, None, None, None]
-        guided_prediction: Tensor = without + scales * (towards - without)
-        return guided_prediction
+            return self._unet_output(latents, timestep, conditions.embeddings, conditions.adapter_weights)
+        embeddings = torch.cat([conditions.negative_embeddings, conditions.embeddings])
+        weights = torch.cat([conditions.adapter_weights] * 2)
+        without, towards = self._unet_output(torch.cat([latents, latents]), timestep, embeddings, weights).chunk(2)
+        return without + conditions.guidance_scales[:, None, None, None] * (towards - without)
+
+    def _unet_output(self, latents: Tensor, timestep: Tensor, embeddings: Tensor, adapter_weights: Tensor) -> Tensor:
+        """In float32, whatever the UNet computes in."""
+        if self._adapters is not None:
+            self._adapters.set_weights(adapter_weights)
+        output: Tensor = self._unet(latents.to(self._unet.dtype), timestep, embeddings.to(self._unet.dtype)).sample
+        return output.float()
 
     def _scheduler(self, start_step: int) -> Any:
         scheduler = DPMSolverMultistepScheduler.from_config(self._config)
@@ -95,14 +118,21 @@ class Sampler:
         return scheduler
 
 
-def between(left: State, right: State, weight: float, noise_level: tuple[float, float]) -> State:
-    """The state between two single ones, (C, h, w), of one step, at the same noise level.
+def between(
+    left: State, right: State, weight: float, noise_level: tuple[float, float]
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Latents (C, h, w) between two frames' states before one step, and what they are known to become.
 
-    What they are predicted to become and the noise on it are blended apart, the picture along the straight line,
-    the noise along the great circle: blended as they are, they would lose noise, and with it detail.
+    What the two are predicted to become and the noise on them are blended apart, the picture along the straight line,
+    the noise along the great circle: blended as they are, they would lose noise, and with it detail. Where no noise is
+    left, the latents themselves go along the great circle.
     """
     alpha, sigma = noise_level
-    noises = [((state.latents - alpha * state.denoised) / sigma).cpu().numpy() for state in (left, right)]
-    noise = torch.from_numpy(slerp(noises[0], noises[1], weight)).to(left.latents)
-    denoised = torch.lerp(left.denoised, right.denoised, weight)
-    return State(left.step, alpha * denoised + sigma * noise, denoised)
+    pictures = [state.denoised.astype(np.float32) for state in (left, right)]
+    if sigma == 0:
+        finished = slerp(pictures[0], pictures[1], weight)
+        return finished, finished
+    latents = [state.latents.astype(np.float32) for state in (left, right)]
+    noises = [(noisy - alpha * picture) / sigma for noisy, picture in zip(latents, pictures, strict=True)]
+    picture = lerp(pictures[0], pictures[1], weight)
+    return alpha * picture + sigma * slerp(noises[0], noises[1], weight), picture

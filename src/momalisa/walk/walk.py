@@ -1,103 +1,158 @@
-"""A walk from request to frames: key frames, then those between them, then the worst gaps."""
+"""A walk from request to frames: round by round, each decided by the pictures of those before."""
 
+import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from itertools import pairwise
 
-import numpy as np
-
-from momalisa.diffusion.loading import Components
-from momalisa.walk.path import place_evenly
-from momalisa.walk.plan import Branching, Frame, Plan, place_between, refine
-from momalisa.walk.render import Rendered, Renderer
+from momalisa.walk.addresses import frame_addresses
+from momalisa.walk.frames import Drawn, Frames, Pixels
+from momalisa.walk.placement import Journal, MemoryJournal, rounds_of
+from momalisa.walk.plan import Frame, Plan, first_round, next_round, repair_round
+from momalisa.walk.render import Renderer, chunks
 from momalisa.walk.request import WalkRequest
-
-Ruler = Callable[[Any, Any], Any]
-"""Distances (N,) of pictures uint8 (N, H, W, 3), the i-th of the one from the i-th of the other."""
+from momalisa.walk.sketches import Sketch, distance
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Walk:
-    """Frames in order, uint8 (N, H, W, 3), and how they came about."""
+    """The frames of a walk, in order, and how they came about."""
 
-    pixels: Any
-    frames: tuple[Frame, ...]
+    request: WalkRequest
+    placement: tuple[Frame, ...]
+    """What was rendered, in the path's order."""
+    addresses: tuple[str, ...]
+    """Of the placement's frames."""
+    distances: tuple[float, ...]
+    """From each of the placement's frames to its next, of a loop from the last to the first too."""
+    num_rendered: int
+    """Frames that were not there already."""
     num_evaluations: int
+    """Latents that went through the UNet for them."""
 
+    @property
+    def shown(self) -> list[str]:
+        """Addresses in the order in which they are shown: a boomerang shows most frames twice."""
+        return [self.addresses[i] for i in self.request.shown(len(self.addresses))]
 
-def plan_walk(request: WalkRequest, branching: Branching | None = None) -> Plan:
-    """What the request alone decides."""
-    return Plan(
-        path=request.path,
-        num_frames=request.num_frames,
-        num_inference_steps=request.num_inference_steps,
-        easing=request.easing,
-        branching=branching or Branching(),
-        guided_steps=request.guided_steps,
-    )
+    @property
+    def durations_s(self) -> list[float]:
+        """How long each shown frame stands."""
+        plan = self.request.plan
+        stop_of = {stop.index: waypoint for stop, waypoint in zip(plan.stops(), plan.path.stops, strict=False)}
+        usual = 1 / self.request.frames_per_second
+        durations = []
+        for i in self.request.shown(len(self.placement)):
+            waypoint = stop_of.get(self.placement[i].index)
+            held = 0.0 if waypoint is None else self.request.waypoints[waypoint].hold_s
+            durations.append(usual + held)
+        return durations
+
+    @property
+    def num_repairs(self) -> int:
+        """Frames that were added beyond those asked for, where a step stood out."""
+        return len(self.placement) - self.request.plan.num_frames
+
+    def pictures(self, frames: Frames) -> Iterator[Pixels]:
+        """The shown frames, one after the other."""
+        return (frames.pixels(address) for address in self.shown)
 
 
 def render_walk(
-    components: Components,
+    renderer: Renderer,
     request: WalkRequest,
-    ruler: Ruler,
+    frames: Frames,
     *,
-    branching: Branching | None = None,
-    on_frames: Callable[[list[Rendered]], None] | None = None,
+    journal: Journal | None = None,
+    placement: Sequence[Frame] | None = None,
+    on_chunk: Callable[[list[Drawn]], None] | None = None,
 ) -> Walk:
-    """All frames of a walk. `on_frames` is given each chunk as it is done: the whole walk coarsely, then finer."""
-    plan = plan_walk(request, branching)
-    renderer = Renderer(components, request, plan)
-    done: dict[int, Any] = {}
-    frames: list[Frame] = []
-    for round_ in _rounds(request, plan, frames, done, ruler):
-        for chunk in renderer.render(round_):
-            done.update({rendered.index: rendered.pixels for rendered in chunk})
-            if on_frames is not None:
-                on_frames(chunk)
-        frames.extend(round_)
-    frames.sort(key=lambda frame: frame.index)
-    return Walk(np.stack([done[frame.index] for frame in frames]), tuple(frames), renderer.num_evaluations)
+    """Renders what is not in `frames` yet, and keeps it there.
+
+    `placement`, of an earlier walk of the same request, decides the frames in place of what is seen. `on_chunk` is
+    given each chunk, those that were there already too: the whole walk coarsely, then finer.
+    """
+    run = _Run(renderer, request, frames, on_chunk)
+    if placement is not None:
+        for round_ in rounds_of(request.plan, placement):
+            run.render(round_)
+    else:
+        run.render_all(journal or MemoryJournal())
+    return run.result()
 
 
-def _rounds(
-    request: WalkRequest, plan: Plan, frames: list[Frame], done: dict[int, Any], ruler: Ruler
-) -> Iterator[Sequence[Frame]]:
-    """Each round is decided by the pictures of those before."""
-    if request.mode == "text":
-        yield [Frame(_grid_index(plan, point)) for point in place_evenly(plan.path, plan.num_frames, plan.easing)]
-        return
-    if request.mode == "image":
-        placed = [_grid_index(plan, point) for point in place_evenly(plan.path, plan.num_frames, plan.easing)]
-        yield from _image_rounds(plan, placed)
-        return
-    yield plan.keys()
-    yield place_between(plan, _distances(plan, frames, done, ruler))
-    frames.sort(key=lambda frame: frame.index)
-    yield refine(plan, frames, _distances(plan, frames, done, ruler))
+def walk_id(request: WalkRequest, renderer: Renderer) -> str:
+    """One for each request and model: where its journal is kept."""
+    return hashlib.sha256(f"{request!r}|{renderer.rendition!r}".encode()).hexdigest()[:24]
 
 
-def _image_rounds(plan: Plan, placed: Sequence[int]) -> Iterator[Sequence[Frame]]:
-    """The stops are denoised; frames between them are only decoded."""
-    steps = plan.num_grid_steps // plan.path.num_segments
-    yield [Frame(index) for index in placed if index % steps == 0]
-    between = [index for index in placed if index % steps]
-    lefts = [index - index % steps for index in between]
-    rights = [left + steps for left in lefts]
-    if plan.path.shape != "open":
-        rights = [right % plan.num_grid_steps for right in rights]
-    parents = zip(lefts, rights, strict=True)
-    yield [Frame(index, pair, plan.num_inference_steps) for index, pair in zip(between, parents, strict=True)]
+class _Run:
+    """What is rendered so far."""
 
+    def __init__(
+        self,
+        renderer: Renderer,
+        request: WalkRequest,
+        frames: Frames,
+        on_chunk: Callable[[list[Drawn]], None] | None,
+    ) -> None:
+        self._renderer = renderer
+        self._request = request
+        self._plan: Plan = request.plan
+        self._frames = frames
+        self._on_chunk = on_chunk
+        self._placed: list[Frame] = []
+        self._addresses: dict[int, str] = {}
+        self._sketches: dict[int, Sketch] = {}
+        self._num_rendered = 0
 
-def _grid_index(plan: Plan, point: Any) -> int:
-    steps = plan.num_grid_steps // plan.path.num_segments
-    return int((point.segment + point.t) * steps)
+    def render_all(self, journal: Journal) -> None:
+        """Round by round, until all frames are there; then once more where a step stands out."""
+        number, planned = 0, first_round(self._plan)
+        while planned:
+            self.render(journal.commit(number, planned))
+            number += 1
+            planned = next_round(self._plan, self._placed, self._distances())
+        if self._plan.mode == "hybrid":
+            self.render(journal.commit(number, repair_round(self._plan, self._placed, self._distances())))
 
+    def render(self, round_: Sequence[Frame]) -> None:
+        """One round, whose parents are there."""
+        self._placed = sorted([*self._placed, *round_], key=lambda frame: frame.index)
+        self._addresses = frame_addresses(self._request, self._renderer.rendition, self._plan, self._placed)
+        for chunk in chunks(round_, self._renderer.chunk_size):
+            self._render_chunk(chunk)
 
-def _distances(plan: Plan, frames: Sequence[Frame], done: dict[int, Any], ruler: Ruler) -> list[float]:
-    """From each frame to its next, and of a closed path from the last to the first."""
-    pictures = np.stack([done[frame.index] for frame in sorted(frames, key=lambda frame: frame.index)])
-    if plan.path.shape == "open":
-        return [float(d) for d in ruler(pictures[:-1], pictures[1:])]
-    return [float(d) for d in ruler(pictures, np.roll(pictures, -1, axis=0))]
+    def result(self) -> Walk:
+        """The walk, once all rounds are rendered."""
+        return Walk(
+            request=self._request,
+            placement=tuple(self._placed),
+            addresses=tuple(self._addresses[frame.index] for frame in self._placed),
+            distances=tuple(self._distances()),
+            num_rendered=self._num_rendered,
+            num_evaluations=self._renderer.num_evaluations,
+        )
+
+    def _render_chunk(self, chunk: Sequence[Frame]) -> None:
+        missing = self._frames.missing(
+            {self._addresses[f.index]: [step for step in self._plan.start_steps if step >= f.start_step] for f in chunk}
+        )
+        drawn = {}
+        # By address: a loop of two waypoints has every frame twice.
+        if absent := {self._addresses[f.index]: f for f in chunk if self._addresses[f.index] in missing}:
+            rendered = self._renderer.render(list(absent.values()), self._addresses, self._frames)
+            self._frames.keep(rendered)
+            self._num_rendered += len(rendered)
+            drawn = {one.address: one for one in rendered}
+        addresses = [self._addresses[frame.index] for frame in chunk]
+        done = [drawn.get(address) or self._frames.load(address) for address in addresses]
+        self._sketches.update({frame.index: one.sketch for frame, one in zip(chunk, done, strict=True)})
+        if self._on_chunk is not None:
+            self._on_chunk(done)
+
+    def _distances(self) -> list[float]:
+        sketches = [self._sketches[frame.index] for frame in self._placed]
+        if self._plan.path.shape == "loop":
+            sketches.append(sketches[0])
+        return [distance(a, b) for a, b in pairwise(sketches)]

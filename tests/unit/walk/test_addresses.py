@@ -7,7 +7,7 @@ import pytest
 
 from momalisa.errors import ConfigError
 from momalisa.walk.addresses import Rendition, frame_addresses
-from momalisa.walk.plan import Frame, Plan, place_between
+from momalisa.walk.plan import Frame, next_round
 from momalisa.walk.request import WalkRequest, Waypoint
 
 RENDITION = Rendition(
@@ -25,15 +25,10 @@ def request_of(*waypoints: Waypoint, **settings: Any) -> WalkRequest:
     return WalkRequest(waypoints=waypoints, **{"num_frames": 9, **settings})
 
 
-def plan_of(request: WalkRequest) -> Plan:
-    return Plan(path=request.path, num_frames=request.num_frames, num_inference_steps=request.num_inference_steps)
-
-
 def addresses(request: WalkRequest, rendition: Rendition = RENDITION) -> dict[int, str]:
-    plan = plan_of(request)
-    keys = plan.keys()
-    gaps = len(keys) - (request.shape == "open")
-    return frame_addresses(request, rendition, plan, [*keys, *place_between(plan, [0.3] * gaps)])
+    keys = request.plan.keys()
+    frames = [*keys, *next_round(request.plan, keys, [0.3] * (len(keys) - (request.shape != "loop")))]
+    return frame_addresses(request, rendition, request.plan, frames)
 
 
 def test_walks_share_the_frames_of_a_shared_waypoint() -> None:
@@ -47,12 +42,10 @@ def test_the_way_back_is_made_of_the_same_frames() -> None:
     assert set(there.values()) == set(back.values())
 
 
-def test_a_boomerang_renders_its_key_frames_once() -> None:
-    request = request_of(A, B, shape="boomerang", num_frames=32)
-    keys = plan_of(request).keys()
-    found = frame_addresses(request, RENDITION, plan_of(request), keys)
-    assert len(keys) == 8
-    assert len(set(found.values())) == 5
+def test_a_boomerang_is_the_way_there_shown_again() -> None:
+    there = addresses(request_of(A, B, num_frames=17))
+    assert addresses(request_of(A, B, shape="boomerang", num_frames=32)) == there
+    assert request_of(A, B, shape="boomerang", num_frames=32).shown(17) == [*range(17), *range(15, 0, -1)]
 
 
 def test_what_is_only_shown_does_not_matter() -> None:
@@ -82,7 +75,7 @@ def test_other_weights_change_every_address() -> None:
 
 def test_a_child_has_its_parents_in_its_address() -> None:
     request = request_of(A, B)
-    plan = plan_of(request)
+    plan = request.plan
     end = plan.num_grid_steps
 
     def middle(parents: tuple[int, int] | None, start_step: int) -> str:
@@ -99,6 +92,8 @@ def test_a_child_has_its_parents_in_its_address() -> None:
     [
         ({"num_frames": 1}, "too few"),
         ({"mode": "video"}, "choose from text, image, hybrid"),
+        ({"shape": "round"}, "choose from open, loop, boomerang"),
+        ({"height": 0}, "above 0"),
         ({"easing": "bouncy"}, "choose from linear"),
         ({"guidance_interval": (0.9, 0.1)}, "in order"),
         ({"strength": 2.0}, "0 … 1"),

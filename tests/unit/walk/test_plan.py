@@ -1,6 +1,8 @@
 """Plans and placements, for any walk and any distances."""
 
 import itertools
+from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,31 +11,41 @@ from hypothesis import strategies as st
 
 from momalisa.errors import ConfigError
 from momalisa.walk.path import EASINGS, Path
-from momalisa.walk.plan import Branching, Frame, Plan, place_between, refine
+from momalisa.walk.plan import MODES, Branching, Frame, Plan, first_round, next_round, repair_round
 
 
 @st.composite
 def plans(draw: st.DrawFn) -> Plan:
-    path = Path(draw(st.integers(2, 6)), draw(st.sampled_from(["open", "loop", "boomerang"])))
+    path = Path(draw(st.integers(2, 6)), draw(st.sampled_from(["open", "loop"])))
+    steps = draw(st.integers(1, 50))
+    pictures = draw(st.frozensets(st.integers(0, path.num_waypoints - 1)))
     return Plan(
         path=path,
         num_frames=draw(st.integers(path.min_frames, 300)),
-        num_inference_steps=draw(st.integers(1, 50)),
+        num_inference_steps=steps,
+        mode=draw(st.sampled_from(MODES)),
         easing=draw(st.sampled_from(EASINGS)),
+        pictures=pictures,
+        entry_step=draw(st.integers(0, steps)) if pictures else 0,
     )
 
 
-def num_gaps(plan: Plan) -> int:
-    return len(plan.keys()) - (plan.path.shape == "open")
+def by_chance(plan: Plan, frames: Sequence[Frame], rng: np.random.Generator) -> list[float]:
+    """Distances, some of them nothing and some immense."""
+    return (rng.random(len(frames) - (plan.path.shape == "open")) ** 8).tolist()
 
 
 def rendered(plan: Plan, seed: int) -> list[Frame]:
-    """All rounds, with distances by chance, some of them nothing and some immense."""
+    """All rounds; no frame before its parents."""
     rng = np.random.default_rng(seed)
-    keys = plan.keys()
-    frames = sorted([*keys, *place_between(plan, (rng.random(num_gaps(plan)) ** 8).tolist())], key=lambda f: f.index)
-    last = len(frames) - (plan.path.shape == "open")
-    return sorted([*frames, *refine(plan, frames, (rng.random(last) ** 8).tolist())], key=lambda f: f.index)
+    frames: list[Frame] = []
+    round_ = first_round(plan)
+    while round_:
+        there = {frame.index for frame in frames}
+        assert all(parent in there for frame in round_ for parent in frame.parents or ())
+        frames = sorted([*frames, *round_], key=lambda frame: frame.index)
+        round_ = next_round(plan, frames, by_chance(plan, frames, rng))
+    return frames
 
 
 @settings(max_examples=80, deadline=None)
@@ -55,8 +67,9 @@ def test_parents_are_rendered_before_and_lie_on_either_side(plan: Plan, seed: in
     by_index = {frame.index: frame for frame in frames}
     for frame in frames:
         if frame.parents is None:
-            assert frame.start_step == 0
+            assert frame.start_step == 0 or frame in plan.stops()
             continue
+        assert frame.start_step in plan.start_steps
         left, right = frame.parents
         assert left < frame.index < (right or plan.num_grid_steps)
         assert {left, right} <= by_index.keys()
@@ -89,15 +102,55 @@ def test_close_parents_branch_late_and_distant_ones_early() -> None:
         Branching(earliest=0.9, latest=0.5)
 
 
-def test_frames_go_to_the_widest_gap() -> None:
-    plan = Plan(path=Path(2), num_frames=40, num_inference_steps=25)
-    assert num_gaps(plan) == 8
+def test_frames_go_to_the_widest_gap_a_few_first() -> None:
+    plan = Plan(path=Path(2), num_frames=48, num_inference_steps=25)
+    keys = plan.keys()
+    assert len(keys) == 9
     distances = [0.1] * 8
     distances[5] = 2.0
-    left, right = plan.keys()[5].index, plan.keys()[6].index
-    inside = [frame for frame in place_between(plan, distances) if left < frame.index < right]
-    assert len(inside) >= 15
-    assert {frame.start_step for frame in inside} == {12}
+    left, right = keys[5].index, keys[6].index
+    few = [frame for frame in next_round(plan, keys, distances) if left < frame.index < right]
+    assert 5 <= len(few) <= 9
+    assert {frame.start_step for frame in few} == {12}
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(48, 120), st.integers(0, 2**32 - 1))
+def test_steps_become_even_where_the_picture_changes_unevenly(num_frames: int, seed: int) -> None:
+    plan = Plan(path=Path(2), num_frames=num_frames, num_inference_steps=25)
+    middle, width = np.random.default_rng(seed).uniform((0.2, 0.03), (0.8, 0.2))
+
+    def place(frame: Frame) -> float:
+        t = frame.index / plan.num_grid_steps
+        return t + 2 / (1 + np.exp(-(t - middle) / width))
+
+    frames = list(first_round(plan))
+    while round_ := next_round(plan, frames, [place(b) - place(a) for a, b in itertools.pairwise(frames)]):
+        frames = sorted([*frames, *round_], key=lambda frame: frame.index)
+    evenly = first_round(replace(plan, mode="text"))
+    steps, plain = (np.diff([place(frame) for frame in each]) for each in (frames, evenly))
+    assert steps.std() < 0.5 * plain.std()
+
+
+def test_a_step_that_stands_out_gets_a_frame_more() -> None:
+    plan = Plan(path=Path(2), num_frames=20, num_inference_steps=25)
+    frames = [Frame(round(i * plan.num_grid_steps / 19)) for i in range(20)]
+    even = [0.2] * 19
+    assert repair_round(plan, frames, even) == ()
+    jump = [0.2] * 9 + [0.9] + [0.2] * 9
+    (added,) = repair_round(plan, frames, jump)
+    assert added.parents == (frames[9].index, frames[10].index)
+    assert len(repair_round(plan, frames, [0.2] * 10 + [0.9] * 9)) == 2
+
+
+def test_pictures_decide_where_everything_begins() -> None:
+    plan = Plan(path=Path(3), num_frames=40, num_inference_steps=20, pictures=frozenset({1}), entry_step=8)
+    assert [stop.start_step for stop in first_round(plan)] == [0, 8, 0]
+    keys = next_round(plan, first_round(plan), [1.0, 1.0])
+    assert {frame.start_step for frame in keys} == {8}
+    assert all(frame.parents is not None for frame in keys)
+    whole = replace(plan, entry_step=20)
+    assert whole.bound.unet_evaluations == 2 * plan.evaluations(0)
 
 
 def test_a_walk_of_a_plan_that_cannot_be_is_refused() -> None:
@@ -107,7 +160,7 @@ def test_a_walk_of_a_plan_that_cannot_be_is_refused() -> None:
         Plan(path=Path(2), num_frames=2, num_inference_steps=0)
     plan = Plan(path=Path(2), num_frames=10, num_inference_steps=25)
     with pytest.raises(ValueError, match="distances for"):
-        place_between(plan, [1.0] * 99)
+        next_round(plan, plan.keys(), [1.0] * 99)
 
 
 def test_cost_grows_no_faster_than_frames() -> None:

@@ -1,12 +1,15 @@
 """The sampler, on a Stable Diffusion of random weights."""
 
+import numpy as np
 import pytest
 import torch
-from diffusers import DPMSolverMultistepScheduler, StableDiffusionPipeline
+from diffusers import DPMSolverMultistepScheduler
 
 from momalisa.diffusion.encode import encode_prompts
 from momalisa.diffusion.loading import Components
-from momalisa.walk.sampler import Conditions, Sampler, State, between
+from momalisa.diffusion.sampling import pipeline_of
+from momalisa.walk.frames import State
+from momalisa.walk.sampler import Conditions, Sampler, between
 from tests.support.small_sd import small_components
 
 STEPS = 8
@@ -20,8 +23,12 @@ def components(tmp_path_factory: pytest.TempPathFactory) -> Components:
 
 @pytest.fixture(scope="module")
 def conditions(components: Components) -> Conditions:
-    embeddings = encode_prompts(components, PROMPTS)
-    return Conditions(embeddings, encode_prompts(components, [""] * 3), torch.tensor([3.0, 4.0, 5.0]))
+    return conditions_of(components, PROMPTS, torch.tensor([3.0, 4.0, 5.0]))
+
+
+def conditions_of(components: Components, prompts: list[str], scales: torch.Tensor) -> Conditions:
+    embeddings, negatives = encode_prompts(components, prompts), encode_prompts(components, [""] * len(prompts))
+    return Conditions(embeddings, negatives, scales, torch.zeros(len(prompts), 0))
 
 
 @pytest.fixture(scope="module")
@@ -32,17 +39,8 @@ def noise() -> torch.Tensor:
 def test_it_draws_what_diffusers_pipeline_draws(
     components: Components, conditions: Conditions, noise: torch.Tensor
 ) -> None:
-    pipeline = StableDiffusionPipeline(
-        vae=components.vae,
-        text_encoder=components.text_encoder,
-        tokenizer=components.tokenizer,
-        unet=components.unet,
-        scheduler=DPMSolverMultistepScheduler.from_config(components.scheduler_config, use_karras_sigmas=True),
-        safety_checker=None,
-        feature_extractor=None,
-        requires_safety_checker=False,
-    )
-    pipeline.set_progress_bar_config(disable=True)
+    pipeline = pipeline_of(components)
+    pipeline.scheduler = DPMSolverMultistepScheduler.from_config(components.scheduler_config, use_karras_sigmas=True)
     expected = pipeline(
         PROMPTS[1], latents=noise[1:2], num_inference_steps=STEPS, guidance_scale=4.0, output_type="latent"
     ).images
@@ -57,7 +55,7 @@ def test_a_frame_does_not_depend_on_its_company(
 ) -> None:
     sampler = Sampler(components, num_inference_steps=STEPS)
     together, _ = sampler.denoise(noise, conditions)
-    alone, _ = sampler.denoise(noise[2:], conditions[2:])
+    alone, _ = sampler.denoise(noise[2:], conditions_of(components, PROMPTS[2:], torch.tensor([5.0])))
     torch.testing.assert_close(together[2:], alone, atol=1e-3, rtol=1e-4)
 
 
@@ -68,7 +66,7 @@ def test_outside_of_the_guided_steps_there_is_no_guidance(
     some.denoise(noise, conditions)
     assert some.num_evaluations == 3 * (STEPS + 3)
     none = Sampler(components, num_inference_steps=STEPS, guided_steps=(0, 0))
-    plain = Conditions(conditions.embeddings, conditions.negative_embeddings, torch.ones(3))
+    plain = conditions_of(components, PROMPTS, torch.ones(3))
     guided_by_one, _ = Sampler(components, num_inference_steps=STEPS).denoise(noise, plain)
     torch.testing.assert_close(none.denoise(noise, conditions)[0], guided_by_one, atol=1e-4, rtol=1e-4)
 
@@ -77,8 +75,9 @@ def test_states_are_kept_where_asked_and_lead_to_the_same_end(
     components: Components, conditions: Conditions, noise: torch.Tensor
 ) -> None:
     sampler = Sampler(components, num_inference_steps=STEPS)
-    whole, states = sampler.denoise(noise, conditions, keep=(0, 4, 6))
-    assert sorted(states) == [4, 6]
+    whole, states = sampler.denoise(noise, conditions, keep=(0, 4, 6, STEPS))
+    assert sorted(states) == [4, 6, STEPS]
+    assert (states[STEPS].latents == whole).all()
     before = sampler.num_evaluations
     # The solver begins again at order 1: nearer than what it began from, but not equal.
     again, _ = sampler.denoise(states[6].latents, conditions, start_step=6)
@@ -91,13 +90,22 @@ def test_between_two_states_is_at_their_noise_level(
 ) -> None:
     sampler = Sampler(components, num_inference_steps=STEPS)
     _, states = sampler.denoise(noise, conditions, keep=(4,))
-    left, right = (State(4, states[4].latents[i], states[4].denoised[i]) for i in (0, 1))
+    left, right = (State(states[4].latents[i].half().numpy(), states[4].denoised[i].half().numpy()) for i in (0, 1))
     level = sampler.noise_level(4)
     assert level[0] ** 2 + level[1] ** 2 == pytest.approx(1, abs=1e-5)
-    torch.testing.assert_close(between(left, right, 0.0, level).latents, left.latents, atol=1e-5, rtol=1e-4)
-    torch.testing.assert_close(between(left, right, 1.0, level).latents, right.latents, atol=1e-5, rtol=1e-4)
-    middle = between(left, right, 0.5, level).latents
-    noise_in_it = (middle - level[0] * (left.denoised + right.denoised) / 2) / level[1]
-    straight = (left.latents + right.latents) / 2
-    straight_noise = (straight - level[0] * (left.denoised + right.denoised) / 2) / level[1]
-    assert noise_in_it.std() > 1.2 * straight_noise.std()
+    for weight, end in ((0.0, left), (1.0, right)):
+        latents, denoised = between(left, right, weight, level)
+        assert latents == pytest.approx(end.latents.astype(np.float32), abs=1e-4)
+        assert denoised == pytest.approx(end.denoised.astype(np.float32), abs=1e-4)
+    middle, picture = between(left, right, 0.5, level)
+    straight = (left.latents.astype(np.float32) + right.latents) / 2
+    assert ((middle - level[0] * picture) / level[1]).std() > 1.2 * ((straight - level[0] * picture) / level[1]).std()
+
+
+def test_where_no_noise_is_left_the_latents_go_along_the_great_circle(components: Components) -> None:
+    rng = np.random.default_rng(0)
+    ends = [rng.standard_normal((4, 16, 16)).astype(np.float16) for _ in range(2)]
+    level = Sampler(components, num_inference_steps=STEPS).noise_level(STEPS)
+    assert level == (1.0, 0.0)
+    middle, _ = between(State(ends[0], ends[0]), State(ends[1], ends[1]), 0.5, level)
+    assert middle.std() == pytest.approx(1, abs=0.05)

@@ -1,0 +1,1 @@
+"""LoRA adapters: loading them, and weights that differ from picture to picture."""

@@ -1,0 +1,193 @@
+"""Rendered frames by their addresses, in memory or at a URI, with the states that others start from.
+
+At a URI a frame is `{address}.safetensors` (sketch and states) and then `{address}.png`: where the picture is, all is.
+"""
+
+import io
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from threading import Lock
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+from safetensors import SafetensorError
+from safetensors.numpy import load, save
+
+from momalisa.errors import ObjectNotFoundError
+from momalisa.storage import Store
+from momalisa.storage.backend import run_parallel
+
+Pixels = NDArray[np.uint8]
+_PNG_LEVEL = 1
+"""zlib's fastest: a tenth larger, several times as fast."""
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """A frame's latents (C, h, w) before a step, and what they were last predicted to become; float16.
+
+    Before the step after the last one they are the frame's own latents.
+    """
+
+    latents: NDArray[np.float16]
+    denoised: NDArray[np.float16]
+
+
+@dataclass(frozen=True, slots=True)
+class Drawn:
+    """A rendered frame: pixels (H, W, 3), the features that distances are taken of, and its states by step."""
+
+    address: str
+    pixels: Pixels
+    sketch: NDArray[np.float16]
+    states: Mapping[int, State]
+
+
+class Frames(Protocol):
+    """Where rendered frames are kept. A frame may be kept twice: both are the same."""
+
+    def missing(self, wanted: Mapping[str, Collection[int]]) -> set[str]:
+        """Those of the addresses at which there is no frame, or not with the states of these steps."""
+
+    def keep(self, drawn: Sequence[Drawn]) -> None:
+        """Keeps frames for good, before it returns."""
+
+    def load(self, address: str) -> Drawn:
+        """Raises ObjectNotFoundError for a frame that is not there."""
+
+    def pixels(self, address: str) -> Pixels:
+        """A frame's picture alone; raises ObjectNotFoundError."""
+
+
+class MemoryFrames:
+    """Frames of this process."""
+
+    def __init__(self) -> None:
+        self._drawn: dict[str, Drawn] = {}
+
+    def missing(self, wanted: Mapping[str, Collection[int]]) -> set[str]:
+        """As `Frames`."""
+        return {
+            address
+            for address, steps in wanted.items()
+            if address not in self._drawn or not set(steps) <= self._drawn[address].states.keys()
+        }
+
+    def keep(self, drawn: Sequence[Drawn]) -> None:
+        """As `Frames`."""
+        self._drawn.update({one.address: one for one in drawn})
+
+    def load(self, address: str) -> Drawn:
+        """As `Frames`."""
+        if address not in self._drawn:
+            raise ObjectNotFoundError(f"no frame {address} was rendered")
+        return self._drawn[address]
+
+    def pixels(self, address: str) -> Pixels:
+        """As `Frames`."""
+        return self.load(address).pixels
+
+
+class StoredFrames:
+    """Frames in a folder or bucket, shared by all walks; what was loaded or kept lately stays in memory."""
+
+    def __init__(self, store: Store, *, num_cached: int = 256) -> None:
+        self._store = store
+        self._num_cached = num_cached
+        self._cache: dict[str, Drawn] = {}
+        self._lock = Lock()
+
+    def missing(self, wanted: Mapping[str, Collection[int]]) -> set[str]:
+        """As `Frames`."""
+        absent: set[str] = set()
+
+        def look(address: str, steps: Collection[int]) -> None:
+            found = self._cache.get(address) or self._find(address)
+            if found is None or not set(steps) <= found.states.keys():
+                absent.add(address)
+            else:
+                self._remember(found)
+
+        run_parallel([partial(look, address, steps) for address, steps in wanted.items()])
+        return absent
+
+    def keep(self, drawn: Sequence[Drawn]) -> None:
+        """As `Frames`."""
+        run_parallel([partial(self._store.write_bytes, _states_key(one.address), pack(one)) for one in drawn])
+        run_parallel([partial(self._store.write_bytes, _picture_key(one.address), to_png(one.pixels)) for one in drawn])
+        for one in drawn:
+            self._remember(one)
+
+    def load(self, address: str) -> Drawn:
+        """As `Frames`."""
+        found = self._cache.get(address) or self._find(address)
+        if found is None:
+            raise ObjectNotFoundError(f"no frame {address} in {self._store.uri}")
+        self._remember(found)
+        return found
+
+    def pixels(self, address: str) -> Pixels:
+        """As `Frames`."""
+        if (cached := self._cache.get(address)) is not None:
+            return cached.pixels
+        return from_png(self._store.read_bytes(_picture_key(address)))
+
+    def _find(self, address: str) -> Drawn | None:
+        """None also for one that is damaged: it is rendered again."""
+        try:
+            picture = self._store.read_bytes(_picture_key(address))
+            states = self._store.read_bytes(_states_key(address))
+            return unpack(address, from_png(picture), states)
+        except (ObjectNotFoundError, SafetensorError, OSError, KeyError, ValueError):
+            return None
+
+    def _remember(self, drawn: Drawn) -> None:
+        with self._lock:
+            self._cache[drawn.address] = drawn
+            while len(self._cache) > self._num_cached:
+                del self._cache[next(iter(self._cache))]
+
+
+def pack(drawn: Drawn) -> bytes:
+    """Sketch and states as safetensors."""
+    tensors: dict[str, NDArray[Any]] = {"sketch": drawn.sketch}
+    for step, state in drawn.states.items():
+        tensors[f"latents.{step}"] = np.ascontiguousarray(state.latents)
+        tensors[f"denoised.{step}"] = np.ascontiguousarray(state.denoised)
+    return save(tensors)
+
+
+def unpack(address: str, pixels: Pixels, states: bytes) -> Drawn:
+    """What `pack` wrote. Raises SafetensorError or KeyError for other bytes."""
+    tensors = load(states)
+    steps = [int(name.removeprefix("latents.")) for name in tensors if name.startswith("latents.")]
+    return Drawn(
+        address,
+        pixels,
+        tensors["sketch"],
+        {step: State(tensors[f"latents.{step}"], tensors[f"denoised.{step}"]) for step in steps},
+    )
+
+
+def to_png(pixels: Pixels) -> bytes:
+    """A picture (H, W, 3) without loss."""
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, "PNG", compress_level=_PNG_LEVEL)
+    return file.getvalue()
+
+
+def from_png(data: bytes) -> Pixels:
+    """The pixels (H, W, 3) of a PNG; raises OSError for other bytes."""
+    with Image.open(io.BytesIO(data), formats=["PNG"]) as picture:
+        return np.asarray(picture.convert("RGB"))
+
+
+def _picture_key(address: str) -> str:
+    return f"{address}.png"
+
+
+def _states_key(address: str) -> str:
+    return f"{address}.safetensors"
