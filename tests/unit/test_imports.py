@@ -46,11 +46,18 @@ def test_the_package_imports_none_of_its_callers() -> None:
         assert not importers(caller)
 
 
-def test_only_the_trainer_and_the_preparation_know_ray() -> None:
-    assert importers("ray") <= {"src/momalisa/training/ray_trainer.py", "src/momalisa/artworks/prepare.py"}
+def test_only_batch_jobs_know_ray() -> None:
+    assert importers("ray") <= {
+        "src/momalisa/ray_session.py",
+        "src/momalisa/training/ray_trainer.py",
+        "src/momalisa/artworks/prepare.py",
+        "src/momalisa/batch/walks.py",
+    }
 
 
-@pytest.mark.parametrize("module", ["momalisa", "momalisa.storage", "momalisa.training.config", "momalisa.recipes"])
+@pytest.mark.parametrize(
+    "module", ["momalisa", "momalisa.storage", "momalisa.training.config", "momalisa.recipes", "momalisa.cli"]
+)
 def test_importing_loads_no_torch(module: str) -> None:
     code = f"import sys, {module}; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False, timeout=60).returncode == 0

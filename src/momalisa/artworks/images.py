@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageChops, UnidentifiedImageError
 
+from momalisa.errors import InputError
+
 MAX_PIXELS = 100_000_000
 MIN_SIDE = 32
 PILLOW_MAX_PIXELS = 178_956_970
@@ -108,6 +110,14 @@ def channel_sums(image: Image.Image) -> tuple[int, list[int], list[int]]:
     counts = np.array(image.histogram(), dtype=np.int64).reshape(3, 256)
     values = np.arange(256, dtype=np.int64)
     return image.width * image.height, (counts @ values).tolist(), (counts @ (values * values)).tolist()
+
+
+def read_picture(data: bytes, name: str) -> Image.Image:
+    """As `decode`, for one picture that somebody gives: raises InputError with the reason."""
+    try:
+        return decode(data).image
+    except UnusableImageError as e:
+        raise InputError(f"{name} cannot be used: {e}") from e
 
 
 def _open(data: bytes, max_pixels: int) -> Image.Image:

@@ -7,7 +7,6 @@ order and in which shard; the second writes the shards, each in one task.
 
 import io
 import logging
-import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -29,6 +28,7 @@ from momalisa.artworks.quarantine import QUARANTINE_NAME, account_for, in_words
 from momalisa.artworks.shards import BASE_COLUMNS, shard_schema, write_shard
 from momalisa.artworks.sources import Listing, list_input
 from momalisa.errors import MomalisaError
+from momalisa.ray_session import ray_session
 from momalisa.storage import Store, open_store
 from momalisa.terminal import counted
 from momalisa.training.summary import git_commit
@@ -230,18 +230,15 @@ def _emptied(output: Store) -> Iterator[None]:
 
 @contextmanager
 def _ray(parallelism: int | None, object_store_mib: int) -> Iterator[None]:
-    """The Ray that is there (running, or at RAY_ADDRESS), else one of this machine, with a fixed object store."""
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    import ray
+    """A Ray, with a fixed object store where it is started for this, whose data tasks keep quiet."""
+    with ray_session(num_cpus=parallelism, object_store_mib=object_store_mib), _quiet_data():
+        yield
+
+
+@contextmanager
+def _quiet_data() -> Iterator[None]:
     import ray.data
 
-    started = not ray.is_initialized()
-    if started:
-        local: dict[str, Any] = {}
-        if not os.environ.get("RAY_ADDRESS"):
-            local = {"num_cpus": parallelism or os.cpu_count(), "object_store_memory": object_store_mib * 2**20}
-            local["include_dashboard"] = False
-        ray.init(log_to_driver=False, logging_level=logging.ERROR, **local)
     context, logger = ray.data.DataContext.get_current(), logging.getLogger("ray.data")
     before = context.enable_progress_bars, context.print_on_execution_start, logger.level
     context.enable_progress_bars = context.print_on_execution_start = False
@@ -251,5 +248,3 @@ def _ray(parallelism: int | None, object_store_mib: int) -> Iterator[None]:
     finally:
         context.enable_progress_bars, context.print_on_execution_start = before[:2]
         logger.setLevel(before[2])
-        if started:
-            ray.shutdown()

@@ -16,6 +16,7 @@ from typing import Any, Literal
 import torch
 from diffusers import AutoencoderKL, DDPMScheduler, UNet2DConditionModel
 from transformers import CLIPTextModel, CLIPTokenizer
+from transformers.utils import logging as transformers_logging
 
 from momalisa.caches import cache_folder
 from momalisa.errors import ModelError, ObjectNotFoundError
@@ -70,7 +71,8 @@ class Components:
         """Moves the loaded parts, in place."""
         for part in (self.text_encoder, self.vae, self.unet):
             if part is not None:
-                part.to(device=device, dtype=dtype)
+                # torch's own: diffusers' warns that the list of modules to be kept in fp32 is empty.
+                torch.nn.Module.to(part, device=device, dtype=dtype)
         return self
 
 
@@ -87,6 +89,7 @@ def load_components(
     """
     path = resolve_model(uri, revision=revision)
     wanted = set(parts)
+    transformers_logging.disable_progress_bar()  # of a second, for the text encoder alone
     components = Components(uri=uri, path=path, fingerprints=fingerprint_model(path, uri))
     if "scheduler" in wanted:
         components.scheduler_config = _read_scheduler_config(path, uri)

@@ -22,6 +22,7 @@ from ray.train.torch import TorchTrainer
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from momalisa.errors import InputError, IntegrityError, TrainingError
+from momalisa.ray_session import ray_session
 from momalisa.storage import Store
 from momalisa.training.progress import ProgressBar, ProgressUpdate
 from momalisa.training.run import RunSpec
@@ -89,7 +90,7 @@ def train_on_ray(spec: RunSpec, *, show: bool = True) -> None:
     """
     timeout = _ELASTIC_START_TIMEOUT_S if spec.config.resources.is_elastic else _START_TIMEOUT_S
     os.environ.setdefault("RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S", str(timeout))
-    with _cluster(spec):
+    with ray_session(num_cpus=_local_cpus(spec.config.resources)):
         # Beside the driver: with any other node the run would lose its voice.
         here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
         board = ray.remote(num_cpus=0, scheduling_strategy=here)(_Board).remote()
@@ -170,22 +171,6 @@ def _train_on_rank(arguments: dict[str, Any]) -> None:
         advice = "lower micro_batch_size, or --set engine.gradient_checkpointing=true"
         ray.get(arguments["board"].fail.remote(f"a GPU ran out of memory: {advice} ({e})"))
         raise
-
-
-@contextmanager
-def _cluster(spec: RunSpec) -> Iterator[None]:
-    """The cluster that is there (`RAY_ADDRESS`, or a driver inside of one), else one of this machine."""
-    if ray.is_initialized():
-        yield
-        return
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    resources = spec.config.resources
-    local = {} if os.environ.get("RAY_ADDRESS") else {"num_cpus": _local_cpus(resources), "include_dashboard": False}
-    ray.init(log_to_driver=False, logging_level="ERROR", configure_logging=True, **local)
-    try:
-        yield
-    finally:
-        ray.shutdown()
 
 
 def _local_cpus(resources: Any) -> int:

@@ -228,6 +228,8 @@ def monotone_cubic(x: Floats, y: Floats) -> Callable[[Floats], Floats]:
         i = np.clip(np.searchsorted(x, at, side="right") - 1, 0, len(widths) - 1)
         h, s = widths[i], (at - x[i]) / widths[i]
         start = (1 + 2 * s) * (1 - s) ** 2 * y[i] + s * (1 - s) ** 2 * h * tangents[i]
-        return start + s * s * (3 - 2 * s) * y[i + 1] + s * s * (s - 1) * h * tangents[i + 1]
+        end = s * s * (3 - 2 * s) * y[i + 1] + s * s * (s - 1) * h * tangents[i + 1]
+        whole: Floats = start + end
+        return whole
 
     return curve

@@ -36,6 +36,15 @@ class Walk:
         return [self.addresses[i] for i in self.request.shown(len(self.addresses))]
 
     @property
+    def shown_distances(self) -> list[float]:
+        """From each shown frame to the next; of what repeats, from the last to the first too."""
+        order = self.request.shown(len(self.placement))
+        if self.request.shape == "loop":
+            return list(self.distances)
+        pairs = pairwise(order if self.request.shape == "open" else [*order, order[0]])
+        return [sum(self.distances[min(pair) : max(pair)]) for pair in pairs]
+
+    @property
     def durations_s(self) -> list[float]:
         """How long each shown frame stands."""
         plan = self.request.plan

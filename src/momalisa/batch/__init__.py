@@ -1,0 +1,1 @@
+"""Batch jobs that Ray spreads over a cluster."""

@@ -1,0 +1,159 @@
+"""How smooth a walk is: figures, and a picture of them."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from PIL import Image
+
+from momalisa.walk.frames import Frames, Pixels
+from momalisa.walk.walk import Walk
+
+_SIDE = 128
+"""Pixels of the longer side at which frames are compared."""
+_GHOST_R2 = 0.95
+_GHOST_WEIGHT = 0.2
+_STILL = 0.9
+"""Two pictures of this correlation are no distinct ones: what is between them is no ghost."""
+_NUM_KEYS = 9
+_NUM_IN_STRIP = 12
+_INK, _BLUE, _ORANGE = "#222222", "#2f5d8c", "#d9772b"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class WalkReport:
+    """Distances are those that placed the frames, of consecutive shown frames."""
+
+    num_frames: int
+    evenness: float
+    """1 − the Gini coefficient of the distances: 1 where all steps are alike."""
+    mean_distance: float
+    max_distance: float
+    largest_jump: int
+    """The frame after which the picture changes most."""
+    ghost_share: float
+    """Of the frames, those that are a double exposure of two others."""
+    sharpness: float
+    """The mean length of the brightness's gradient, in levels of 255 per pixel."""
+    num_repairs: int
+    """Frames that were added where a step stood out."""
+    num_rendered: int
+    num_evaluations: int
+    """Latents that went through the UNet."""
+    seconds: float
+
+
+def evenness(distances: Sequence[float]) -> float:
+    """1 − the Gini coefficient; 1 where all are alike, towards 0 where all of it is in one."""
+    values = np.sort(np.asarray(distances, dtype=np.float64))
+    if values.sum() <= 0:
+        return 1.0
+    ranks = np.arange(1, len(values) + 1)
+    gini = 2 * (ranks * values).sum() / (len(values) * values.sum()) - (len(values) + 1) / len(values)
+    return float(1 - gini)
+
+
+def report_of(walk: Walk, frames: Frames, *, seconds: float) -> WalkReport:
+    """The figures of a walk that is rendered, whose frames are gone through once."""
+    smalls, sharpnesses = [], []
+    for pixels in walk.pictures(frames):
+        smalls.append(small(pixels))
+        sharpnesses.append(sharpness(pixels))
+    distances = walk.shown_distances
+    return WalkReport(
+        num_frames=len(smalls),
+        evenness=evenness(distances),
+        mean_distance=float(np.mean(distances)),
+        max_distance=max(distances),
+        largest_jump=int(np.argmax(distances)),
+        ghost_share=ghost_share(smalls),
+        sharpness=float(np.mean(sharpnesses)),
+        num_repairs=walk.num_repairs,
+        num_rendered=walk.num_rendered,
+        num_evaluations=walk.num_evaluations,
+        seconds=seconds,
+    )
+
+
+def ghost_share(pictures: Sequence[Pixels]) -> float:
+    """The share of frames that are a double exposure.
+
+    They are compared with the key frames around them, nine over the walk: a frame counts where a weighted sum of the
+    two explains it (R² above 0.95, both weights above 0.2), and the two are distinct pictures.
+    """
+    keys = np.unique(np.linspace(0, len(pictures) - 1, min(_NUM_KEYS, len(pictures))).round().astype(int)).tolist()
+    ghosts = sum(
+        _is_blend(pictures[i], pictures[left], pictures[right])
+        for left, right in pairwise(keys)
+        for i in range(left + 1, right)
+    )
+    return ghosts / len(pictures)
+
+
+def sharpness(pixels: Pixels) -> float:
+    """The mean length of the brightness's gradient, in levels of 255 per pixel."""
+    brightness = pixels.astype(np.float32).mean(axis=2)
+    return float(np.hypot(np.diff(brightness, axis=0)[:, :-1], np.diff(brightness, axis=1)[:-1]).mean())
+
+
+def small(pixels: Pixels) -> Pixels:
+    """A picture at which frames are compared, at most 128 pixels a side, (h, w, 3)."""
+    picture = Image.fromarray(pixels)
+    picture.thumbnail((_SIDE, _SIDE), Image.Resampling.BOX)
+    return np.asarray(picture)
+
+
+def write_report(report: WalkReport, walk: Walk, frames: Frames, path: Path) -> None:
+    """As JSON or as a picture, by the file's ending."""
+    if path.suffix == ".png":
+        plot_report(report, walk, frames, path)
+    else:
+        path.write_text(json.dumps(asdict(report), indent=2) + "\n")
+
+
+def plot_report(report: WalkReport, walk: Walk, frames: Frames, path: Path) -> None:
+    """A strip of frames over the steps between all of them; the largest step is marked."""
+    shown, distances = walk.shown, walk.shown_distances
+    figure = Figure(figsize=(12, 4.4), dpi=110, layout="constrained")
+    FigureCanvasAgg(figure)
+    strip, bars = figure.subplots(2, 1, gridspec_kw={"height_ratios": [1, 2]})
+    picked = np.linspace(0, len(shown) - 1, min(_NUM_IN_STRIP, len(shown))).round().astype(int)
+    strip.imshow(np.concatenate([frames.pixels(shown[i]) for i in picked], axis=1))
+    strip.set_axis_off()
+    colors = [_ORANGE if i == report.largest_jump else _BLUE for i in range(len(distances))]
+    bars.bar(range(len(distances)), distances, color=colors, width=0.85)
+    bars.axhline(report.mean_distance, color=_INK, linewidth=0.8, linestyle=":")
+    bars.set_xlabel("frame")
+    bars.set_ylabel("step to the next frame")
+    bars.set_xlim(-0.6, len(distances) - 0.4)
+    for side in ("top", "right"):
+        bars.spines[side].set_visible(False)
+    bars.set_title(_caption(report), loc="left", fontsize=10, color=_INK)
+    figure.savefig(path, metadata={"Software": None})
+
+
+def _caption(report: WalkReport) -> str:
+    repaired = f", {report.num_repairs} added where a step stood out" if report.num_repairs else ""
+    return (
+        f"{report.num_frames} frames{repaired}; evenness {report.evenness:.2f}, largest step "
+        f"{report.max_distance / max(report.mean_distance, 1e-12):.1f} × the mean; ghosts {report.ghost_share:.0%}"
+    )
+
+
+def _is_blend(frame: Pixels, left: Pixels, right: Pixels) -> bool:
+    a, b, f = (picture.ravel() - picture.mean() for picture in (left, right, frame))
+    if a @ b > _STILL * np.sqrt((a @ a) * (b @ b)):
+        return False
+    normal: Any = np.array([[a @ a, a @ b], [a @ b, b @ b]])
+    try:
+        weights = np.linalg.solve(normal, np.array([a @ f, b @ f]))
+    except np.linalg.LinAlgError:  # a picture of one colour
+        return False
+    rest = f - weights[0] * a - weights[1] * b
+    return bool(weights.min() > _GHOST_WEIGHT and rest @ rest < (1 - _GHOST_R2) * (f @ f))

@@ -1,0 +1,117 @@
+"""A loaded model that makes walks, one after the other, and writes them down."""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Literal
+
+import torch
+
+from momalisa.diffusion.loading import Components, load_components
+from momalisa.errors import ConfigError
+from momalisa.lora.adapters import Adapters
+from momalisa.walk.addresses import Rendition
+from momalisa.walk.animation import Animation
+from momalisa.walk.frames import Drawn, Frames, Pixels
+from momalisa.walk.placement import Journal
+from momalisa.walk.plan import Frame
+from momalisa.walk.provenance import Provenance, provenance_of
+from momalisa.walk.render import Renderer
+from momalisa.walk.report import WalkReport, report_of
+from momalisa.walk.request import WalkRequest
+from momalisa.walk.sketches import Sketcher, sketcher_for
+from momalisa.walk.walk import Walk, render_walk
+
+Dtype = Literal["float32", "float16", "bfloat16"]
+
+_DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
+_SHORT_OF_MEMORY_BYTES = 6 * 2**30
+"""Of free GPU memory: below it the VAE decodes one picture at a time."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Settings:
+    """How a model runs. None: what suits the machine."""
+
+    device: str | None = None
+    dtype: Dtype | None = None
+    """float16 on a GPU, else float32."""
+    compile: bool = False
+    """torch.compile of the UNet: a minute at the start, faster afterwards on a GPU."""
+    vae_slicing: bool | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Made:
+    """A rendered walk with all that is known of it."""
+
+    walk: Walk
+    rendition: Rendition
+    report: WalkReport
+    provenance: Provenance
+    frames: Frames
+
+    def animation(self, *, enlarge: int = 1) -> Animation:
+        """The walk as it is written to a file."""
+        return Animation(
+            frames=partial(self.walk.pictures, self.frames),
+            durations_s=self.walk.durations_s,
+            text=self.provenance.to_text(),
+            enlarge=enlarge,
+        )
+
+
+class Studio:
+    """One model, loaded once. Raises ModelError where it cannot be, ConfigError for a device that is not there."""
+
+    def __init__(self, model: str, revision: str | None = None, settings: Settings | None = None) -> None:
+        settings = settings or Settings()
+        device = settings.device or ("cuda" if torch.cuda.is_available() else "cpu")
+        dtype = _DTYPES[settings.dtype or ("float16" if device.startswith("cuda") else "float32")]
+        if device.startswith("cuda") and not torch.cuda.is_available():
+            raise ConfigError("no CUDA device here: take --device cpu, or install torch with CUDA")
+        self.components = prepare(load_components(model, revision=revision, dtype=dtype), device, settings)
+        self._sketcher: Sketcher = sketcher_for(self.components)
+
+    def make(
+        self,
+        request: WalkRequest,
+        frames: Frames,
+        *,
+        pictures: Mapping[str, Pixels] | None = None,
+        journal: Journal | None = None,
+        placement: Sequence[Frame] | None = None,
+        on_chunk: Callable[[list[Drawn]], None] | None = None,
+    ) -> Made:
+        """Renders what is not in `frames`, and measures the walk. The request's model is not looked at."""
+        began = time.monotonic()
+        uris = sorted({uri for waypoint in request.waypoints for uri in waypoint.adapters})
+        adapters = Adapters(self.components, uris)
+        try:
+            renderer = Renderer(self.components, request, adapters=adapters, pictures=pictures, sketcher=self._sketcher)
+            walk = render_walk(renderer, request, frames, journal=journal, placement=placement, on_chunk=on_chunk)
+        finally:
+            adapters.unload()
+        return Made(
+            walk=walk,
+            rendition=renderer.rendition,
+            report=report_of(walk, frames, seconds=time.monotonic() - began),
+            provenance=provenance_of(walk, renderer.rendition, walk.pictures(frames)),
+            frames=frames,
+        )
+
+
+def prepare(components: Components, device: str, settings: Settings) -> Components:
+    """Moves a model to its device and makes it fast there."""
+    components.to(device)
+    components.unet.to(memory_format=torch.channels_last)
+    components.vae.to(memory_format=torch.channels_last)
+    slicing = settings.vae_slicing
+    if slicing is None:
+        slicing = device.startswith("cuda") and torch.cuda.mem_get_info()[0] < _SHORT_OF_MEMORY_BYTES
+    if slicing:
+        components.vae.enable_slicing()
+    if settings.compile:
+        components.unet.compile(mode="reduce-overhead" if device.startswith("cuda") else "default", dynamic=False)
+    return components
