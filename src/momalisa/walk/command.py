@@ -268,9 +268,8 @@ def _adapter_weights(texts: Sequence[str], num_waypoints: int) -> list[dict[str,
         except ValueError:
             values = []
         if not uri or len(values) not in (1, num_waypoints):
-            raise ConfigError(
-                f"--adapter {text}: give URI=W, or URI={','.join(['W'] * num_waypoints)} with a number for each waypoint"
-            )
+            each = ",".join(["W"] * num_waypoints)
+            raise ConfigError(f"--adapter {text}: give URI=W, or URI={each} with a number for each waypoint")
         for index in range(num_waypoints):
             weights[index][uri] = values[index % len(values)]
     return weights
