@@ -27,17 +27,17 @@ class Adapters:
     def __init__(self, components: Components, uris: Sequence[str]) -> None:
         self.uris = tuple(uris)
         self.fingerprints: dict[str, str] = {}
-        self._modules = (components.unet, components.text_encoder)
+        self._layers: list[_Layer] = []
         if not uris:
-            self._layers: list[_Layer] = []
             return
-        pipeline = pipeline_of(components)
+        self._pipeline = pipeline = pipeline_of(components)
         for number, uri in enumerate(uris):
             file = resolve_adapter(uri)
             self.fingerprints[uri] = sha256_file(file)
             _load(pipeline, file, uri, _name(number))
         pipeline.set_adapters([_name(number) for number in range(len(uris))])
-        self._layers = [_Layer(m) for part in self._modules for m in part.modules() if isinstance(m, LoraLayer)]
+        parts = (components.unet, components.text_encoder)
+        self._layers = [_Layer(module) for part in parts for module in part.modules() if isinstance(module, LoraLayer)]
 
     def set_weights(self, weights_BA: Tensor) -> None:
         """The weights of each adapter for each picture of the batches that follow, (B, adapters)."""
@@ -48,10 +48,8 @@ class Adapters:
         """The model is again as it was."""
         for layer in self._layers:
             layer.remove()
-        for part in self._modules:
-            for number in range(len(self.uris)):
-                if _name(number) in getattr(part, "peft_config", {}):
-                    part.delete_adapters(_name(number))
+        if self._layers:
+            self._pipeline.unload_lora_weights()
         self._layers = []
 
 

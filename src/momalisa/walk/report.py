@@ -21,7 +21,7 @@ _GHOST_R2 = 0.95
 _GHOST_WEIGHT = 0.2
 _STILL = 0.9
 """Two pictures of this correlation are no distinct ones: what is between them is no ghost."""
-_NUM_KEYS = 9
+_NUM_KEYS = (2, 3, 5, 9)
 _NUM_IN_STRIP = 12
 _INK, _BLUE, _ORANGE = "#222222", "#2f5d8c", "#d9772b"
 
@@ -84,16 +84,16 @@ def report_of(walk: Walk, frames: Frames, *, seconds: float) -> WalkReport:
 def ghost_share(pictures: Sequence[Pixels]) -> float:
     """The share of frames that are a double exposure.
 
-    They are compared with the key frames around them, nine over the walk: a frame counts where a weighted sum of the
-    two explains it (R² above 0.95, both weights above 0.2), and the two are distinct pictures.
+    They are compared with key frames around them, for keys that lie ever more closely (a slow cross-fade hides from
+    close ones): a frame counts where a weighted sum of the two explains it (R² above 0.95, both weights above 0.2),
+    and the two are distinct pictures.
     """
-    keys = np.unique(np.linspace(0, len(pictures) - 1, min(_NUM_KEYS, len(pictures))).round().astype(int)).tolist()
-    ghosts = sum(
-        _is_blend(pictures[i], pictures[left], pictures[right])
-        for left, right in pairwise(keys)
-        for i in range(left + 1, right)
-    )
-    return ghosts / len(pictures)
+    ghosts: set[int] = set()
+    for num_keys in _NUM_KEYS:
+        keys = np.unique(np.linspace(0, len(pictures) - 1, num_keys).round().astype(int)).tolist()
+        for left, right in pairwise(keys):
+            ghosts |= {i for i in range(left + 1, right) if _is_blend(pictures[i], pictures[left], pictures[right])}
+    return len(ghosts) / len(pictures)
 
 
 def sharpness(pixels: Pixels) -> float:
