@@ -15,7 +15,7 @@ _TRANSPARENT = 255
 _NUM_COLORS = 255
 _MIN_DELAY_CS = 2
 """Browsers show a frame of less for a tenth of a second."""
-_KEEP_WITHIN = 0.012
+_KEEP_WITHIN = 0.005
 """A pixel stays as it is where its old colour is at most so much farther off than the new one would be, in OKLab:
 less than the eye sees, more than a dither's turn of mind."""
 

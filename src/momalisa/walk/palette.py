@@ -66,8 +66,7 @@ def choose_palette(histogram: Histogram, num_colors: int) -> Pixels:
     colors, counts = histogram.colors()
     if len(colors) <= num_colors:
         return np.rint(colors).astype(np.uint8)
-    # The root, so that small things keep colours of their own.
-    lab, weights = to_oklab(colors), np.sqrt(counts)
+    lab, weights = to_oklab(colors), counts
     centers = lab[_spread_out(lab, weights, num_colors)]
     for _ in range(_ROUNDS):
         nearest = _nearest(lab, centers)
@@ -85,7 +84,7 @@ def choose_palette(histogram: Histogram, num_colors: int) -> Pixels:
 class Quantizer:
     """Pictures as palette indices, dithered by a pattern that stands still on the screen."""
 
-    def __init__(self, palette: Pixels, *, strength: float = 0.5) -> None:
+    def __init__(self, palette: Pixels, *, strength: float = 0.25) -> None:
         self.palette = palette
         self._lab = to_oklab(palette)
         self._lut = self._build_lut()

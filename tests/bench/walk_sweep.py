@@ -1,0 +1,141 @@
+"""What each setting of the walk costs and how true its frames stay: the picture behind the defaults.
+
+    python tests/bench/walk_sweep.py [--model tiny] [--pairs 4] [--frames 60] [--plot FILE] [--json FILE]
+
+For every pair a dense walk of fully denoised frames is drawn once; a setting's frames are compared with those nearest
+in t. Cost is UNet evaluations over those of `text`; fidelity the mean perceptual distance to the fully denoised frame
+over that of consecutive frames of `text`.
+"""
+
+import argparse
+import json
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).parents[2]))  # the folder of `tests`, when this file is run by itself
+
+from momalisa.diffusion.loading import load_components
+from momalisa.styles.classifier import load_classifier
+from momalisa.styles.distances import perceptual_distance
+from momalisa.terminal import counted
+from momalisa.walk.plan import Branching
+from momalisa.walk.report import evenness, ghost_share, sharpness
+from tests.bench.walk_sides import (
+    Pair,
+    choose_pairs,
+    latent_steps,
+    ours,
+    perceptual_steps,
+    pixel_steps,
+    request_of,
+)
+
+_DENSE = 4
+
+
+def settings() -> Iterator[tuple[str, dict[str, Any]]]:
+    """Names and what they change."""
+    plain = Branching()
+    intervals = {"whole": (0.0, 1.0), "to 60 %": (0.0, 0.6), "16–60 %": (0.16, 0.6)}
+    for earliest in (0.2, 0.35, 0.5):
+        for latest in (0.6, 0.75, 0.88):
+            yield f"{earliest}–{latest}", {"branching": replace(plain, earliest=earliest, latest=latest)}
+    for name, interval in intervals.items():
+        yield f"guidance {name}", {"guidance_interval": interval}
+    for far in (0.25, 0.5, 1.0, 2.0):
+        yield f"far {far}", {"branching": replace(plain, far=far)}
+    for share in (0.1, 0.2, 0.3):
+        yield f"keys {share}", {"branching": replace(plain, key_share=share)}
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", default="tiny")
+    parser.add_argument("--pairs", type=int, default=4)
+    parser.add_argument("--frames", type=int, default=60)
+    parser.add_argument("--plot", type=Path, metavar="FILE")
+    parser.add_argument("--json", type=Path, metavar="FILE")
+    flags = parser.parse_args()
+    components, pairs = load_components(flags.model), choose_pairs(flags.pairs)
+    rows = sweep(components, pairs, flags.frames)
+    for row in rows:
+        print(
+            "  ".join(
+                f"{name} {value:.3f}" if isinstance(value, float) else f"{value:18s}" for name, value in row.items()
+            )
+        )
+    if flags.json:
+        flags.json.write_text(json.dumps(rows, indent=1))
+    if flags.plot:
+        plot(rows, flags.plot)
+    return 0
+
+
+def sweep(components: Any, pairs: list[Pair], num_frames: int) -> list[dict[str, Any]]:
+    """One row for each setting: medians over the pairs."""
+    found: dict[str, list[dict[str, float]]] = {}
+    listed = list(settings())
+    with counted("walks", len(pairs) * (len(listed) + 1)) as advance:
+        for pair in pairs:
+            dense = ours(components, request_of(pair, mode="text", num_frames=_DENSE * (num_frames - 1) + 1))
+            advance(1)
+            for name, changes in listed:
+                found.setdefault(name, []).append(_row(components, pair, dense, num_frames, changes))
+                advance(1)
+    return [
+        {"setting": name, **{key: float(np.median([row[key] for row in rows])) for key in rows[0]}}
+        for name, rows in found.items()
+    ]
+
+
+def _row(components: Any, pair: Pair, dense: Any, num_frames: int, changes: dict[str, Any]) -> dict[str, float]:
+    classifier = load_classifier()
+    side = ours(components, request_of(pair, num_frames=num_frames, **changes))
+    walk = side.walk
+    nearest = [
+        round(frame.index / walk.request.plan.num_grid_steps * (len(dense.frames) - 1)) for frame in walk.placement
+    ]
+    text = dense.frames[::_DENSE]
+    apart = perceptual_distance(classifier, side.frames, dense.frames[nearest]).numpy()
+    plan = walk.request.plan
+    return {
+        "cost": walk.num_evaluations / (num_frames * 2 * walk.request.num_inference_steps),
+        "fidelity": float(apart.mean() / np.mean(perceptual_steps(classifier, text))),
+        "even_pixels": evenness(pixel_steps(side.frames)),
+        "even_latents": evenness(latent_steps(components, side.frames)),
+        "text_even_pixels": evenness(pixel_steps(text)),
+        "ghosts": ghost_share(side.frames),
+        "text_ghosts": ghost_share(text),
+        "sharpness": float(np.mean([sharpness(f) for f in side.frames]) / np.mean([sharpness(f) for f in text])),
+        "far_share": float(np.mean([frame.start_step == min(plan.start_steps) for frame in walk.placement])),
+        "median_step": float(np.median(walk.distances)),
+        "seconds": side.seconds,
+    }
+
+
+def plot(rows: list[dict[str, Any]], path: Path) -> None:
+    """Cost against fidelity."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(9, 6), dpi=120, layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.subplots()
+    for row in rows:
+        axes.scatter(row["cost"], row["fidelity"], color="#2f5d8c")
+        axes.annotate(
+            row["setting"], (row["cost"], row["fidelity"]), fontsize=8, xytext=(4, 3), textcoords="offset points"
+        )
+    axes.set_xlabel("UNet evaluations, of those of text")
+    axes.set_ylabel("distance to the fully denoised frame, in steps of text")
+    axes.axhline(1, color="#999999", linewidth=0.8, linestyle=":")
+    figure.savefig(path)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
