@@ -45,6 +45,12 @@ class Drawn:
     sketch: NDArray[np.float16]
     states: Mapping[int, State]
 
+    @property
+    def num_bytes(self) -> int:
+        """In memory."""
+        states = sum(state.latents.nbytes + state.denoised.nbytes for state in self.states.values())
+        return self.pixels.nbytes + self.sketch.nbytes + states
+
 
 class Frames(Protocol):
     """Where rendered frames are kept. A frame may be kept twice: both are the same."""
@@ -94,9 +100,9 @@ class MemoryFrames:
 class StoredFrames:
     """Frames in a folder or bucket, shared by all walks; what was loaded or kept lately stays in memory."""
 
-    def __init__(self, store: Store, *, num_cached: int = 256) -> None:
+    def __init__(self, store: Store, *, cache_mib: int = 256) -> None:
         self._store = store
-        self._num_cached = num_cached
+        self._cache_bytes = cache_mib * 2**20
         self._cache: dict[str, Drawn] = {}
         self._lock = Lock()
 
@@ -147,7 +153,8 @@ class StoredFrames:
     def _remember(self, drawn: Drawn) -> None:
         with self._lock:
             self._cache[drawn.address] = drawn
-            while len(self._cache) > self._num_cached:
+            # All frames of a walk are of one size.
+            while len(self._cache) > max(1, self._cache_bytes // drawn.num_bytes):
                 del self._cache[next(iter(self._cache))]
 
 
