@@ -38,7 +38,8 @@ def test_an_animation_says_how_it_is_made_again(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("walk.gif: 12 frames of 128 × 128, 0.6 s long")
     assert len(gif_frames(tmp_path / "walk.gif")) == len(list((tmp_path / "frames").iterdir())) == 12
-    assert Image.open(tmp_path / "report.png").width > 1000
+    with Image.open(tmp_path / "report.png") as report:
+        assert report.width > 1000
     again = walk(tmp_path, "--from", "walk.gif", "--out", "again.mp4", "--no-cache")
     assert again.returncode == 0, again.stderr
     assert "12 of 12 frames are the same to the bit" in again.stdout

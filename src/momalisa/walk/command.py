@@ -13,7 +13,7 @@ from momalisa.terminal import counted
 from momalisa.walk.animation import FORMATS, format_of, read_text, write_animation, write_pngs
 from momalisa.walk.path import EASINGS
 from momalisa.walk.plan import MODES
-from momalisa.walk.provenance import Provenance, fingerprints_of, read_provenance
+from momalisa.walk.provenance import Provenance, read_provenance
 from momalisa.walk.request import SHAPES, WalkRequest, Waypoint
 
 if TYPE_CHECKING:
@@ -171,6 +171,8 @@ def _make_again(flags: argparse.Namespace) -> str:
         raise ConfigError("--from takes its waypoints from the file: leave the prompts out")
     source = read_provenance(read_text(flags.source))
     studio = Studio(flags.model or source.request.model, flags.revision or source.request.revision, _settings(flags))
+    if not flags.model:
+        _require_same_weights(source, studio.components.fingerprints)
     request, side = source.request, studio.components.default_size
     pictures = dict(load_picture(path, request.height or side, request.width or side) for path in flags.picture)
     wanted = {w.picture_sha256 for w in request.waypoints if w.picture_sha256}
@@ -194,8 +196,6 @@ def _render(
             placement=source.placement if source else None,
             on_chunk=lambda chunk: advance(len(chunk)),
         )
-    if source is not None and not flags.model:
-        _require_same_weights(source, fingerprints_of(made.rendition))
     animation = made.animation(enlarge=flags.enlarge)
     write_animation(animation, flags.out)
     if flags.pngs is not None:
@@ -225,7 +225,7 @@ def _summary(flags: argparse.Namespace, made: "Made", source: Provenance | None)
 
 
 def _require_same_weights(source: Provenance, found: Mapping[str, str]) -> None:
-    if other := sorted(name for name in source.fingerprints if found.get(name) != source.fingerprints[name]):
+    if other := sorted(part for part in found if source.fingerprints.get(part) != found[part]):
         raise ModelError(
             f"{source.request.model} is not the model that made it (other weights in {', '.join(other)}): "
             "give that one with --model, or any, to walk the same way with it"
