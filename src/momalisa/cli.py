@@ -24,7 +24,9 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"error: {e}", file=sys.stderr)
         return 2 if isinstance(e, InputError) else 1
     except KeyboardInterrupt:
-        print("interrupted: the frames that are done are kept, the same command goes on", file=sys.stderr)
+        print(
+            "interrupted: frames that are done are kept (but for --no-cache), the same command goes on", file=sys.stderr
+        )
         return 130
     return 0
 

@@ -88,13 +88,17 @@ def _assign(data: dict[str, Any], dotted: str, value: Any, config_type: Any) -> 
 
 
 def _field_type(config_type: Any, name: str) -> Any:
-    """The type of a field; for `Section | None` the section."""
+    """The type of a field; for `Section | None`, `tuple[Section, ...]` and the like the section."""
     hint = typing.get_type_hints(config_type)[name]
     sections = [t for t in typing.get_args(hint) if dataclasses.is_dataclass(t)]
     return sections[0] if sections else hint
 
 
 def _refuse_unknown_keys(config_type: Any, data: Any, prefix: str) -> None:
+    if isinstance(data, list):
+        for number, each in enumerate(data):
+            _refuse_unknown_keys(config_type, each, f"{prefix.rstrip('.')}[{number}].")
+        return
     if not dataclasses.is_dataclass(config_type) or not isinstance(data, Mapping):
         return
     for name, value in data.items():

@@ -14,8 +14,9 @@ MomalisaError
 │   ├── UnsupportedOperationError    this backend cannot do it
 │   └── UnavailableError             retries are used up
 ├── IntegrityError                   bytes differ from their recorded hash, a file is cut short
-└── TrainingError                    a run that cannot go on
-    └── NonFiniteLossError           names the samples
+├── TrainingError                    a run that cannot go on
+│   └── NonFiniteLossError           names the samples
+└── WalkError                        walks that cannot go on
 """
 
 
@@ -81,3 +82,7 @@ class TrainingError(MomalisaError):
 
 class NonFiniteLossError(TrainingError):
     """The loss is NaN or infinite; the message names the samples."""
+
+
+class WalkError(MomalisaError):
+    """Walks that cannot go on."""

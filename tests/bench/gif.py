@@ -139,10 +139,10 @@ def to_lab(rgb: Any) -> Any:
 def peak_memory(count: int) -> float:
     """Bytes that writing so many frames takes at most."""
     subject = choose(1)
-    wide = np.tile(np.asarray(draw(1, 128, subject.manner, subject.foreground, subject.ground)), (1, 2, 1))
+    picture = np.asarray(draw(1, 512, subject.manner, subject.foreground, subject.ground))
 
     def frames() -> Iterator[Any]:
-        return (wide[:, i % 128 : i % 128 + 128] for i in range(count))
+        return (np.roll(picture, i, axis=1) for i in range(count))
 
     tracemalloc.start()
     with tempfile.TemporaryFile() as file:

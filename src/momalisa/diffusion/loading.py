@@ -6,6 +6,7 @@ goes with everything that is made from them.
 
 import hashlib
 import importlib.resources
+import json
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -67,6 +68,17 @@ class Components:
         """Pixels of the side that the UNet was made for."""
         return int(self.unet.config.sample_size) * self.vae_scale_factor
 
+    @property
+    def configuration_fingerprint(self) -> str:
+        """SHA-256 of what pictures depend on beside the weights: the loaded parts' configs and the vocabulary."""
+        content = {
+            "scheduler": _own(self.scheduler_config),
+            **{name: _own(dict(part.config)) for name, part in (("unet", self.unet), ("vae", self.vae))},
+            "vocabulary": self.tokenizer.get_vocab(),
+            "tokens": self.tokenizer.model_max_length,
+        }
+        return sha256_bytes(json.dumps(content, sort_keys=True, default=str).encode())
+
     def to(self, device: torch.device | str, dtype: torch.dtype | None = None) -> "Components":
         """Moves the loaded parts, in place."""
         for part in (self.text_encoder, self.vae, self.unet):
@@ -74,6 +86,11 @@ class Components:
                 # torch's own: diffusers' warns that the list of modules to be kept in fp32 is empty.
                 torch.nn.Module.to(part, device=device, dtype=dtype)
         return self
+
+
+def _own(config: dict[str, Any]) -> dict[str, Any]:
+    """Without what tells where a config was read, and by which version."""
+    return {key: value for key, value in config.items() if not key.startswith("_")}
 
 
 def load_components(

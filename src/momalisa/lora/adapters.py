@@ -18,9 +18,9 @@ LORA_FILE = "pytorch_lora_weights.safetensors"
 
 
 class Adapters:
-    """Adapters that are loaded into a model's UNet and text encoder. They do nothing until weights are set.
+    """Adapters that are loaded into a model's UNet and text encoder, and stay there until `unload`.
 
-    They stay in the model until `unload`. Raises ModelError for an adapter that is not
+    Before anything is drawn with the model, `set_weights` is called. Raises ModelError for an adapter that is not
     there, does not fit the model, or is none whose weight can change from picture to picture (DoRA).
     """
 
@@ -30,14 +30,19 @@ class Adapters:
         self._layers: list[_Layer] = []
         if not uris:
             return
-        self._pipeline = pipeline = pipeline_of(components)
-        for number, uri in enumerate(uris):
-            file = resolve_adapter(uri)
-            self.fingerprints[uri] = sha256_file(file)
-            _load(pipeline, file, uri, _name(number))
-        pipeline.set_adapters([_name(number) for number in range(len(uris))])
-        parts = (components.unet, components.text_encoder)
-        self._layers = [_Layer(module) for part in parts for module in part.modules() if isinstance(module, LoraLayer)]
+        files = {uri: resolve_adapter(uri) for uri in uris}
+        self._pipeline = pipeline_of(components)
+        try:
+            for number, uri in enumerate(uris):
+                self.fingerprints[uri] = sha256_file(files[uri])
+                _load(self._pipeline, files[uri], uri, _name(number))
+            self._pipeline.set_adapters([_name(number) for number in range(len(uris))])
+            parts = (components.unet, components.text_encoder)
+            for layer in (module for part in parts for module in part.modules() if isinstance(module, LoraLayer)):
+                self._layers.append(_Layer(layer))
+        except BaseException:
+            self.unload()  # a part of them would change every later picture
+            raise
 
     def set_weights(self, weights_BA: Tensor) -> None:
         """The weights of each adapter for each picture of the batches that follow, (B, adapters)."""
@@ -48,9 +53,9 @@ class Adapters:
         """The model is again as it was."""
         for layer in self._layers:
             layer.remove()
-        if self._layers:
-            self._pipeline.unload_lora_weights()
         self._layers = []
+        if self.uris:
+            self._pipeline.unload_lora_weights()
 
 
 class _Layer:
@@ -99,8 +104,10 @@ def _load(pipeline: Any, file: Path, uri: str, name: str) -> None:
     try:
         pipeline.load_lora_weights(str(file.parent), weight_name=file.name, adapter_name=name, local_files_only=True)
     except (ValueError, KeyError, RuntimeError, OSError, SafetensorError) as e:
-        reason = str(e).splitlines()[0]
+        reason = (str(e).splitlines() or ["none of its layers is there"])[0]
         raise ModelError(f"the adapter {uri} does not fit the model: {reason}") from e
+    if not any(name in names for names in pipeline.get_list_adapters().values()):
+        raise ModelError(f"the adapter {uri} does not fit the model: it changes none of its layers")
 
 
 def _download(uri: str) -> Path:

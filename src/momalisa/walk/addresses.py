@@ -24,11 +24,14 @@ class Rendition:
     """What all frames of a walk have in common, beside the request: fingerprints of weights, final sizes."""
 
     model_fingerprints: Mapping[str, str]
+    """Of the parts' weights, and of all configuration that drawing depends on."""
     adapter_fingerprints: Mapping[str, str]
     scheduler: str
     height: int
     width: int
     dtype: str
+    ruler: str
+    """The kind of the sketches that are kept with the frames."""
 
 
 def frame_addresses(request: WalkRequest, rendition: Rendition, plan: Plan, frames: Sequence[Frame]) -> dict[int, str]:
@@ -72,6 +75,7 @@ def _common(request: WalkRequest, rendition: Rendition) -> dict[str, Any]:
         "guided_steps": list(request.guided_steps),
         "size": [rendition.height, rendition.width],
         "dtype": rendition.dtype,
+        "ruler": rendition.ruler,
         "embeddings": request.embeddings,
         "noise": request.noise,
     }
@@ -86,13 +90,17 @@ def _place(a: dict[str, Any], b: dict[str, Any], t: Fraction) -> dict[str, Any]:
 
 def _waypoint(waypoint: Waypoint, adapter_fingerprints: Mapping[str, str]) -> dict[str, Any]:
     """What of a waypoint its pixels depend on: not how long it stands, nor where its adapters lie."""
+    adapters: dict[str, float] = {}
+    for uri, weight in waypoint.adapters.items():
+        name = adapter_fingerprints[uri]  # the same file may be there by two names
+        adapters[name] = adapters.get(name, 0.0) + weight
     return {
         "prompt": waypoint.prompt,
         "picture": waypoint.picture_sha256,
         "negative_prompt": waypoint.negative_prompt,
-        "guidance_scale": waypoint.guidance_scale,
+        "guidance_scale": float(waypoint.guidance_scale or 1.0),
         "seed": waypoint.seed,
-        "adapters": {adapter_fingerprints[uri]: weight for uri, weight in waypoint.adapters.items() if weight},
+        "adapters": {name: weight for name, weight in adapters.items() if weight},
     }
 
 

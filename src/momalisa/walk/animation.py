@@ -3,10 +3,10 @@
 Each carries a text that says how to make it again.
 """
 
-import io
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import count
 from pathlib import Path
 from typing import Any, BinaryIO, Literal, get_args
 
@@ -36,7 +36,6 @@ class Animation:
     frames: Callable[[], Iterable[Pixels]]
     durations_s: Sequence[float]
     text: str = ""
-    repeat: bool = True
     enlarge: int = 1
 
     def enlarged(self) -> Iterator[Pixels]:
@@ -54,7 +53,7 @@ def format_of(path: Path) -> Format:
 
 
 def write_animation(animation: Animation, path: Path) -> None:
-    """Writes the file that its ending names; it appears whole. One frame is held at a time."""
+    """Writes the file that its ending names; it appears whole. Of a WebP all frames are held, of others one."""
     writers = {"gif": _write_gif, "mp4": _write_mp4, "webp": _write_webp}
     writer = writers[format_of(path)]
     partial = path.with_name(f".{path.name}.partial")
@@ -67,8 +66,12 @@ def write_animation(animation: Animation, path: Path) -> None:
 
 
 def write_pngs(animation: Animation, folder: Path) -> list[Path]:
-    """Every frame as `frame-0000.png`, the text in each."""
+    """Every frame as `frame-0000.png`, the text in each; those of a longer walk that was there are removed."""
     folder.mkdir(parents=True, exist_ok=True)
+    for number in count(len(animation.durations_s)):
+        if not (old := folder / f"frame-{number:04d}.png").exists():
+            break
+        old.unlink()
     paths = []
     for number, pixels in enumerate(animation.enlarged()):
         paths.append(folder / f"frame-{number:04d}.png")
@@ -84,12 +87,12 @@ def read_text(path: Path) -> str:
         raise InputError(f"there is no file {path}")
     try:
         return _mp4_text(path) if path.suffix.lower() == ".mp4" else _picture_text(path)
-    except (UnidentifiedImageError, OSError, ValueError) as e:
+    except (UnidentifiedImageError, Image.DecompressionBombError, OSError, ValueError, SyntaxError) as e:
         raise InputError(f"{path} is no animation that can be read: {e}") from e
 
 
 def _write_gif(animation: Animation, file: BinaryIO) -> None:
-    write_gif(file, animation.enlarged, animation.durations_s, repeat=animation.repeat, comment=animation.text)
+    write_gif(file, animation.enlarged, animation.durations_s, comment=animation.text)
 
 
 def _write_webp(animation: Animation, file: BinaryIO) -> None:
@@ -101,7 +104,7 @@ def _write_webp(animation: Animation, file: BinaryIO) -> None:
         save_all=True,
         append_images=pictures,
         duration=[round(end - start) for start, end in _spans_ms(animation.durations_s)],
-        loop=0 if animation.repeat else 1,
+        loop=0,
         quality=_WEBP_QUALITY,
         xmp=animation.text.encode(),
     )
@@ -119,7 +122,9 @@ def _write_mp4(animation: Animation, file: BinaryIO) -> None:
         for (start, _), pixels in zip(spans, animation.enlarged(), strict=True):
             even = _even(pixels)
             if stream is None:
-                stream = container.add_stream("libx264", rate=Fraction(_MS), options=_X264)
+                # The level that players look at follows from the rate, so it is the true one.
+                rate = Fraction(len(spans) * _MS, spans[-1][1]).limit_denominator(1001)
+                stream = container.add_stream("libx264", rate=rate, options=_X264)
                 stream.pix_fmt, stream.time_base = "yuv420p", Fraction(1, _MS)
                 stream.height, stream.width = even.shape[:2]
             frame = av.VideoFrame.from_ndarray(even, format="rgb24")
@@ -147,7 +152,7 @@ def _spans_ms(durations_s: Sequence[float]) -> list[tuple[int, int]]:
 
 
 def _picture_text(path: Path) -> str:
-    with Image.open(io.BytesIO(path.read_bytes())) as picture:
+    with Image.open(path, formats=["GIF", "WEBP", "PNG"]) as picture:
         found = picture.info.get("comment") or picture.info.get("xmp") or getattr(picture, "text", {}).get(_PNG_KEY, "")
     return found.decode(errors="replace") if isinstance(found, bytes) else str(found)
 
@@ -156,7 +161,8 @@ def _mp4_text(path: Path) -> str:
     import av
 
     try:
-        with av.open(str(path)) as container:
+        # By name: what a file says it is may make ffmpeg open others.
+        with av.open(str(path), format="mp4") as container:
             return str(container.metadata.get("comment", ""))
     except av.error.FFmpegError as e:
         raise InputError(f"{path} is no animation that can be read: {e}") from e

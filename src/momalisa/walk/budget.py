@@ -1,7 +1,7 @@
 """What a walk will take, in seconds and money, and the best one that a budget allows."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 import torch
@@ -15,6 +15,8 @@ from momalisa.walk.request import WalkRequest
 _STEPS = (30, 25, 20, 16, 13, 10, 8)
 _FRAME_SHARES = (1.0, 0.75, 0.5, 0.35)
 _MIN_FRAMES = 12
+_RESERVE = 0.85
+"""Of a budget is for denoising and decoding; the rest for texts, distances, storing and writing."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -57,9 +59,9 @@ def fit(request: WalkRequest, budget_s: float, speed: Speed, *, num_replicas: in
     """
     candidates = list(_candidates(request))
     for candidate in candidates:
-        if estimate(candidate, speed, num_replicas=num_replicas).seconds <= budget_s:
+        if estimate(candidate, speed, num_replicas=num_replicas).seconds <= budget_s * _RESERVE:
             return candidate
-    least = estimate(candidates[-1], speed, num_replicas=num_replicas).seconds
+    least = estimate(candidates[-1], speed, num_replicas=num_replicas).seconds / _RESERVE
     raise ConfigError(
         f"{budget_s:g} s are too few for this walk even with {candidates[-1].num_frames} frames of "
         f"{candidates[-1].num_inference_steps} steps: take {least:.1f} s or more, a smaller size or fewer waypoints"
@@ -93,8 +95,7 @@ def _candidates(request: WalkRequest) -> Iterator[WalkRequest]:
             yield replace(request, num_frames=num_frames, frames_per_second=slower, num_inference_steps=num_steps)
 
 
-def _timed(call: object, device: torch.device) -> float:
-    assert callable(call)
+def _timed(call: Callable[[], object], device: torch.device) -> float:
     call()
     _wait(device)
     began = time.monotonic()

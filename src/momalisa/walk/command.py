@@ -18,11 +18,14 @@ from momalisa.walk.request import SHAPES, WalkRequest, Waypoint
 
 if TYPE_CHECKING:
     from momalisa.walk.frames import Frames, Pixels
-    from momalisa.walk.studio import Made, Settings, Studio
+    from momalisa.walk.studio import Dtype, Made, Settings, Studio
 
 _PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp")
 _SEPARATOR = "::"
 _CACHE_BYTES = 2 * 2**30
+_ALSO_FROM = ("model", "revision")
+"""What can be changed when a walk is made again."""
+_MAX_SIDES = {"gif": 65_535, "webp": 16_383, "mp4": 16_384}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -75,6 +78,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="a LoRA adapter and its weight at each waypoint, or one weight for all",
     )
     walk.add_argument("--budget", type=float, metavar="S", help="as good as can be within so many seconds")
+    names = {action.dest for action in walk._group_actions} - set(_ALSO_FROM)
+    parser.set_defaults(walk_defaults={name: parser.get_default(name) for name in names})
     output = parser.add_argument_group("output and machine")
     output.add_argument("--enlarge", type=int, default=1, metavar="N", help="each pixel a square of N; %(default)s")
     output.add_argument("--pngs", type=Path, metavar="DIR", help="the frames as PNGs too")
@@ -169,11 +174,18 @@ def _make_again(flags: argparse.Namespace) -> str:
 
     if flags.waypoints:
         raise ConfigError("--from takes its waypoints from the file: leave the prompts out")
+    if changed := [name for name, usual in flags.walk_defaults.items() if getattr(flags, name) != usual]:
+        raise ConfigError(f"--from makes the walk as it was: leave out {', '.join(sorted(changed))}")
     source = read_provenance(read_text(flags.source))
-    studio = Studio(flags.model or source.request.model, flags.revision or source.request.revision, _settings(flags))
+    request = source.request
+    if flags.model:
+        request = replace(request, model=flags.model, revision=flags.revision)
+    studio = Studio(
+        request.model, request.revision, replace(_settings(flags), dtype=flags.dtype or _dtype(source.dtype))
+    )
     if not flags.model:
         _require_same_weights(source, studio.components.fingerprints)
-    request, side = source.request, studio.components.default_size
+    side = studio.components.default_size
     pictures = dict(load_picture(path, request.height or side, request.width or side) for path in flags.picture)
     wanted = {w.picture_sha256 for w in request.waypoints if w.picture_sha256}
     if missing := wanted - pictures.keys():
@@ -188,12 +200,13 @@ def _render(
     pictures: "Mapping[str, Pixels]",
     source: Provenance | None,
 ) -> str:
+    _require_side(flags, request, studio)
     with counted("frames", request.plan.num_frames) as advance:
         made = studio.make(
             request,
             _frames(flags),
             pictures=pictures,
-            placement=source.placement if source else None,
+            rounds=source.rounds if source else None,
             on_chunk=lambda chunk: advance(len(chunk)),
         )
     animation = made.animation(enlarge=flags.enlarge)
@@ -205,6 +218,13 @@ def _render(
 
         write_report(made.report, made.walk, made.frames, flags.report)
     return _summary(flags, made, source)
+
+
+def _require_side(flags: argparse.Namespace, request: WalkRequest, studio: "Studio") -> None:
+    side = flags.enlarge * max(request.height or 0, request.width or 0, studio.components.default_size)
+    ending = format_of(flags.out)
+    if side > _MAX_SIDES[ending]:
+        raise ConfigError(f"--enlarge {flags.enlarge}: {side} pixels a side are more than a {ending} can have")
 
 
 def _summary(flags: argparse.Namespace, made: "Made", source: Provenance | None) -> str:
@@ -236,6 +256,14 @@ def _settings(flags: argparse.Namespace) -> "Settings":
     from momalisa.walk.studio import Settings
 
     return Settings(device=flags.device, dtype=flags.dtype, compile=flags.compile)
+
+
+def _dtype(name: str) -> "Dtype":
+    from momalisa.walk.studio import DTYPES
+
+    if name not in DTYPES:
+        raise InputError(f"the walk was made in {name!r}, which is not known here: give --dtype")
+    return name  # type: ignore[return-value]
 
 
 def _frames(flags: argparse.Namespace) -> "Frames":

@@ -10,7 +10,7 @@ from momalisa.diffusion.encode import encode_images, encode_prompts
 from momalisa.diffusion.loading import Components
 from momalisa.errors import ConfigError
 from momalisa.lora.adapters import Adapters
-from momalisa.walk.frames import Pixels
+from momalisa.walk.frames import Pixels, pixels_sha256
 from momalisa.walk.path import Point, lerp, slerp
 from momalisa.walk.request import WalkRequest
 from momalisa.walk.sampler import Conditions
@@ -44,7 +44,7 @@ class WalkConditions:
             both = encode_prompts(components, [waypoint.prompt, waypoint.negative_prompt or ""]).float().cpu().numpy()
             self._embeddings.append(both[0])
             self._negatives.append(both[1])
-        self._scales = [float(w.guidance_scale or 1.0) for w in waypoints]
+        self._scales = [1.0 if w.guidance_scale is None else float(w.guidance_scale) for w in waypoints]
         self._noises = [initial_noise(w.seed or 0, latent_shape) for w in waypoints]
         self._turns_embeddings = request.embeddings == "slerp"
         self._turns_noise = request.noise == "slerp"
@@ -105,6 +105,8 @@ def _latents_of(
     if sha256 not in pictures:
         raise ConfigError(f"the picture {sha256[:12]}… of a waypoint is not at hand: give it along with the request")
     pixels = pictures[sha256]
+    if pixels_sha256(pixels) != sha256:
+        raise ConfigError(f"the picture given as {sha256[:12]}… is another one: name it by its own hash")
     scale = components.vae_scale_factor
     if pixels.shape != (latent_shape[1] * scale, latent_shape[2] * scale, 3):
         raise ConfigError(f"a waypoint's picture is {pixels.shape[1]} × {pixels.shape[0]}: fit it to the walk's size")

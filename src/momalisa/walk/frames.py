@@ -3,9 +3,10 @@
 At a URI a frame is `{address}.safetensors` (sketch and states) and then `{address}.png`: where the picture is, all is.
 """
 
+import hashlib
 import io
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from threading import Lock
 from typing import Any, Protocol
@@ -53,7 +54,7 @@ class Drawn:
 
 
 class Frames(Protocol):
-    """Where rendered frames are kept. A frame may be kept twice: both are the same."""
+    """Where rendered frames are kept. One that is kept again has the states of both times: its pixels are the same."""
 
     def missing(self, wanted: Mapping[str, Collection[int]]) -> set[str]:
         """Those of the addresses at which there is no frame, or not with the states of these steps."""
@@ -84,7 +85,8 @@ class MemoryFrames:
 
     def keep(self, drawn: Sequence[Drawn]) -> None:
         """As `Frames`."""
-        self._drawn.update({one.address: one for one in drawn})
+        for one in drawn:
+            self._drawn[one.address] = _with_states_of(self._drawn.get(one.address), one)
 
     def load(self, address: str) -> Drawn:
         """As `Frames`."""
@@ -98,12 +100,13 @@ class MemoryFrames:
 
 
 class StoredFrames:
-    """Frames in a folder or bucket, shared by all walks; what was loaded or kept lately stays in memory."""
+    """Frames in a folder or bucket, shared by all walks; so many MiB of those that came last stay in memory."""
 
     def __init__(self, store: Store, *, cache_mib: int = 256) -> None:
         self._store = store
         self._cache_bytes = cache_mib * 2**20
         self._cache: dict[str, Drawn] = {}
+        self._incomplete: dict[str, Drawn] = {}
         self._lock = Lock()
 
     def missing(self, wanted: Mapping[str, Collection[int]]) -> set[str]:
@@ -112,16 +115,19 @@ class StoredFrames:
 
         def look(address: str, steps: Collection[int]) -> None:
             found = self._cache.get(address) or self._find(address)
-            if found is None or not set(steps) <= found.states.keys():
-                absent.add(address)
-            else:
+            if found is not None and set(steps) <= found.states.keys():
                 self._remember(found)
+                return
+            absent.add(address)
+            if found is not None:
+                self._incomplete[address] = found
 
         run_parallel([partial(look, address, steps) for address, steps in wanted.items()])
         return absent
 
     def keep(self, drawn: Sequence[Drawn]) -> None:
         """As `Frames`."""
+        drawn = [_with_states_of(self._incomplete.pop(one.address, None), one) for one in drawn]
         run_parallel([partial(self._store.write_bytes, _states_key(one.address), pack(one)) for one in drawn])
         run_parallel([partial(self._store.write_bytes, _picture_key(one.address), to_png(one.pixels)) for one in drawn])
         for one in drawn:
@@ -153,9 +159,13 @@ class StoredFrames:
     def _remember(self, drawn: Drawn) -> None:
         with self._lock:
             self._cache[drawn.address] = drawn
-            # All frames of a walk are of one size.
-            while len(self._cache) > max(1, self._cache_bytes // drawn.num_bytes):
+            while len(self._cache) > 1 and sum(one.num_bytes for one in self._cache.values()) > self._cache_bytes:
                 del self._cache[next(iter(self._cache))]
+
+
+def pixels_sha256(pixels: Pixels) -> str:
+    """By which a waypoint names its picture: of its size and pixels."""
+    return hashlib.sha256(f"{pixels.shape}".encode() + pixels.tobytes()).hexdigest()
 
 
 def pack(drawn: Drawn) -> bytes:
@@ -190,6 +200,10 @@ def from_png(data: bytes) -> Pixels:
     """The pixels (H, W, 3) of a PNG; raises OSError for other bytes."""
     with Image.open(io.BytesIO(data), formats=["PNG"]) as picture:
         return np.asarray(picture.convert("RGB"))
+
+
+def _with_states_of(before: Drawn | None, drawn: Drawn) -> Drawn:
+    return drawn if before is None else replace(drawn, states={**before.states, **drawn.states})
 
 
 def _picture_key(address: str) -> str:

@@ -25,7 +25,6 @@ def write_gif(
     frames: Callable[[], Iterable[Pixels]],
     durations_s: Sequence[float],
     *,
-    repeat: bool = True,
     comment: str = "",
 ) -> None:
     """Writes pictures uint8 (H, W, 3). `frames` is called twice, for the palette and for the pixels; one picture is
@@ -40,8 +39,7 @@ def write_gif(
         raise ConfigError(f"{count} frames and {len(durations_s)} durations: give one to each of at least one frame")
     quantizer = Quantizer(choose_palette(histogram, _NUM_COLORS))
     file.write(_header(size, quantizer.palette))
-    if repeat:
-        file.write(b"\x21\xff\x0bNETSCAPE2.0\x03\x01\x00\x00\x00")
+    file.write(b"\x21\xff\x0bNETSCAPE2.0\x03\x01\x00\x00\x00")  # for ever
     if comment:
         file.write(_comment(comment))
     for delay, changed in zip(delays_cs(durations_s), _changes(frames(), quantizer), strict=True):

@@ -18,6 +18,7 @@ Pixels = NDArray[np.uint8]
 _BINS = 32
 _LUT_BITS = 6
 _ROUNDS = 12
+_WEIGHT = 0.75
 _CHUNK = 8192
 _EXACT = 0.004
 """In OKLab, where two hundredths are just noticeable."""
@@ -66,7 +67,8 @@ def choose_palette(histogram: Histogram, num_colors: int) -> Pixels:
     colors, counts = histogram.colors()
     if len(colors) <= num_colors:
         return np.rint(colors).astype(np.uint8)
-    lab, weights = to_oklab(colors), counts
+    # A root of the counts, so that small things keep colours of their own.
+    lab, weights = to_oklab(colors), counts**_WEIGHT
     centers = lab[_spread_out(lab, weights, num_colors)]
     for _ in range(_ROUNDS):
         nearest = _nearest(lab, centers)

@@ -96,15 +96,6 @@ def grid_depth(path: Path, num_frames: int) -> int:
     return math.ceil(math.log2(16 * path.num_intervals(num_frames)))
 
 
-def grid_points(path: Path, depth: int) -> list[Point]:
-    """Every point of the grid, from the start; the end of an open path included."""
-    steps = 2**depth
-    points = [Point(segment, Fraction(i, steps)) for segment in range(path.num_segments) for i in range(steps)]
-    if path.shape == "open":
-        points.append(Point(path.num_segments - 1, Fraction(1)))
-    return points
-
-
 def place_evenly(path: Path, num_frames: int, easing: Easing = "linear") -> list[Point]:
     """Frames evenly in t, but for the easing, which holds between each two stops; as many in every segment as can be.
 

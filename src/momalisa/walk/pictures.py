@@ -1,6 +1,5 @@
 """Pictures of a visitor's own, as waypoints."""
 
-import hashlib
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +8,7 @@ from PIL import Image
 from momalisa.artworks.decoding import crop_box
 from momalisa.artworks.images import read_picture
 from momalisa.errors import InputError
-from momalisa.walk.frames import Pixels
+from momalisa.walk.frames import Pixels, pixels_sha256
 
 
 def load_picture(path: Path, height: int, width: int) -> tuple[str, Pixels]:
@@ -28,4 +27,4 @@ def fit_picture(picture: Image.Image, height: int, width: int) -> tuple[str, Pix
     """An RGB picture as the walk has it: the middle of it, (height, width, 3)."""
     box = crop_box(picture.size, (width, height), (0.5, 0.5))
     pixels = np.asarray(picture.resize((width, height), Image.Resampling.LANCZOS, box=box))
-    return hashlib.sha256(f"{width}x{height}:".encode() + pixels.tobytes()).hexdigest(), pixels
+    return pixels_sha256(pixels), pixels

@@ -1,12 +1,12 @@
 """Which frames a walk has, written down round by round: once committed, no other measurement can move one."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 from momalisa.errors import AlreadyExistsError, ConfigError
 from momalisa.storage import Store
-from momalisa.walk.plan import Frame, Plan
+from momalisa.walk.plan import MAX_REPAIRS, Frame, Plan
 
 
 class Journal(Protocol):
@@ -52,40 +52,35 @@ def from_json(rows: Any) -> tuple[Frame, ...]:
         for index, start_step, *parents in rows:
             left_right = (int(parents[0]), int(parents[1])) if parents else None
             frames.append(Frame(int(index), left_right, int(start_step)))
-    except (TypeError, ValueError, IndexError) as e:
+    except (TypeError, ValueError, IndexError, OverflowError) as e:
         raise ConfigError(f"this is no placement of frames: {e}") from e
     return tuple(frames)
 
 
-def rounds_of(plan: Plan, frames: Sequence[Frame]) -> Iterator[tuple[Frame, ...]]:
-    """A whole placement in rounds, parents before their children.
+def check_rounds(plan: Plan, rounds: Sequence[Sequence[Frame]]) -> None:
+    """Raises ConfigError for rounds that are not of this plan.
 
-    Raises ConfigError for a placement that is not one of this plan: indices off the grid, parents that are missing,
-    begin later or do not lie on either side.
+    Such as lack a stop or frames, have indices off the grid, or parents that are missing, begin later or do not lie on
+    either side.
     """
-    remaining = {frame.index: frame for frame in frames}
+    frames = [frame for round_ in rounds for frame in round_]
     last = plan.num_grid_steps - (plan.path.shape == "loop")
-    if len(remaining) != len(frames) or not all(0 <= index <= last for index in remaining):
+    if len({frame.index for frame in frames}) != len(frames) or not all(0 <= frame.index <= last for frame in frames):
         raise ConfigError("the placement has frames that are doubled or off the grid: it belongs to another request")
+    most = plan.num_frames + max(1, round(plan.num_frames * MAX_REPAIRS))
+    if not set(plan.stops()) <= set(frames) or not plan.num_frames <= len(frames) <= most:
+        raise ConfigError("the placement has too few or too many frames: it belongs to another request")
     done: dict[int, Frame] = {}
-    while remaining:
-        ready = tuple(frame for frame in remaining.values() if all(p in done for p in frame.parents or ()))
-        if not ready or not all(_follows(plan, frame, done) for frame in ready):
+    for round_ in rounds:
+        if not all(_follows(plan, frame, done) for frame in round_):
             raise ConfigError("the placement has frames whose parents do not fit: it belongs to another request")
-        yield ready
-        done.update({frame.index: frame for frame in ready})
-        for frame in ready:
-            del remaining[frame.index]
+        done.update({frame.index: frame for frame in round_})
 
 
 def _follows(plan: Plan, frame: Frame, done: dict[int, Frame]) -> bool:
     if frame.parents is None:
         return frame.start_step == 0 or frame in plan.stops()
     left, right = frame.parents
-    between = left < frame.index < (right or plan.num_grid_steps)
-    return between and frame.start_step in plan.start_steps and _begins_late_enough(frame, done)
-
-
-def _begins_late_enough(frame: Frame, done: dict[int, Frame]) -> bool:
-    assert frame.parents is not None
-    return all(done[parent].start_step <= frame.start_step for parent in frame.parents)
+    if not all(parent in done and done[parent].start_step <= frame.start_step for parent in frame.parents):
+        return False
+    return left < frame.index < (right or plan.num_grid_steps) and frame.start_step in plan.start_steps

@@ -31,7 +31,9 @@ Mode = Literal["text", "image", "hybrid"]
 MODES: tuple[str, ...] = ("text", "image", "hybrid")
 
 _EASED_POINTS = 4097
-_MAX_REPAIRS = 0.1
+_MAX_LEVELS = 64
+MAX_REPAIRS = 0.1
+"""Of the frames that were asked for."""
 _TRACE = 1e-9
 """Of a distance, where two frames are the same: every gap keeps some length."""
 
@@ -66,6 +68,8 @@ class Branching:
             raise ConfigError(f"fan {self.fan} and max_key_intervals {self.max_key_intervals}: take at least 2 and 1")
         if self.far <= 0 or self.repair_from <= 1:
             raise ConfigError(f"far {self.far} must be above 0, repair_from {self.repair_from} above 1")
+        if not 0 <= self.key_share <= 1 or self.num_levels > _MAX_LEVELS:
+            raise ConfigError(f"key_share {self.key_share} must be in 0 … 1, num_levels at most {_MAX_LEVELS}")
 
     def start_steps(self, num_inference_steps: int) -> tuple[int, ...]:
         """Steps, counted from 0, from which on a frame may be denoised by itself; the earliest first."""
@@ -155,11 +159,10 @@ class Plan:
 
     @property
     def start_steps(self) -> frozenset[int]:
-        """Every step but the first that some frame may begin at, and whose states are kept."""
-        if self.mode == "image":
-            return frozenset({self.num_inference_steps})
-        levels = self.branching.start_steps(self.num_inference_steps) if self.mode == "hybrid" else ()
-        return frozenset({self.entry_step, *(max(level, self.entry_step) for level in levels)}) - {0}
+        """Every step but the first that some frame may begin at, and whose states are kept: the same in every mode, so
+        that walks of all modes share frames."""
+        levels = self.branching.start_steps(self.num_inference_steps)
+        return frozenset({*levels, self.entry_step, self.num_inference_steps}) - {0}
 
     def stops(self) -> tuple[Frame, ...]:
         """The frames of the waypoints themselves."""
@@ -187,17 +190,20 @@ class Plan:
 
     @property
     def bound(self) -> Cost:
-        """The most that the walk may cost, but for repairs: as if all parents were far apart."""
+        """The most that the walk may cost: as if all parents were far apart, and repairs needed."""
         stops = self.stops()
         full = sum(self.evaluations(stop.start_step) for stop in stops)
         num_others = self.num_frames - len(stops)
         if self.mode == "image":
             return Cost(unet_evaluations=full, decodes=self.num_frames)
-        num_keys = self._num_keys(self.key_depth) if self.mode == "hybrid" else self.num_frames
+        if self.mode == "text":
+            others = num_others * self.evaluations(self.entry_step)
+            return Cost(unet_evaluations=full + others, decodes=self.num_frames)
+        num_keys, repairs = self._num_keys(self.key_depth), max(1, round(self.num_frames * MAX_REPAIRS))
         earliest = max(self.branching.start_step(math.inf, self.num_inference_steps), self.entry_step)
-        between = num_others - (num_keys - len(stops))
         keys = (num_keys - len(stops)) * self.evaluations(self.entry_step)
-        return Cost(unet_evaluations=full + keys + between * self.evaluations(earliest), decodes=self.num_frames)
+        between = (num_others - (num_keys - len(stops)) + repairs) * self.evaluations(earliest)
+        return Cost(unet_evaluations=full + keys + between, decodes=self.num_frames + repairs)
 
     def cost(self, frames: Sequence[Frame]) -> Cost:
         """What these frames cost, exactly."""
@@ -249,8 +255,10 @@ def repair_round(plan: Plan, frames: Sequence[Frame], distances: Sequence[float]
     A gap stands out where it is `repair_from` times the median one; a tenth more frames are added at most.
     """
     gaps = _gaps(plan, frames, distances)
-    most = max(1, round(plan.num_frames * _MAX_REPAIRS)) - (len(frames) - plan.num_frames)
+    most = max(1, round(plan.num_frames * MAX_REPAIRS)) - (len(frames) - plan.num_frames)
     usual = float(np.median(distances))
+    if usual == 0:  # most of it stands still
+        return ()
     wide = [gap for gap in gaps if gap.distance > plan.branching.repair_from * usual and gap.width >= 2]
     wide.sort(key=lambda gap: (-gap.distance, gap.begin))
     return tuple(sorted((_between(plan, gap, gap.middle) for gap in wide[:most]), key=lambda frame: frame.index))

@@ -1,6 +1,5 @@
 """How a walk was made, as a text inside its animation, and how it is made again from that."""
 
-import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -8,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import momalisa
 from momalisa.config import from_dict, to_dict
-from momalisa.errors import ConfigError, InputError
+from momalisa.errors import InputError
 from momalisa.walk.addresses import Rendition
-from momalisa.walk.frames import Pixels
+from momalisa.walk.frames import Pixels, pixels_sha256
 from momalisa.walk.placement import from_json, to_json
 from momalisa.walk.plan import Frame
 from momalisa.walk.request import WalkRequest
@@ -23,11 +22,12 @@ _HASH_LENGTH = 16
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Provenance:
-    """Request and placement decide every frame; fingerprints and hashes tell whether they are the same again."""
+    """Request and rounds decide every frame; fingerprints and hashes tell whether they are the same again."""
 
     version: str
     request: WalkRequest
-    placement: tuple[Frame, ...]
+    rounds: tuple[tuple[Frame, ...], ...]
+    dtype: str
     fingerprints: Mapping[str, str]
     """Of the model's and the adapters' weights."""
     frames: tuple[str, ...]
@@ -38,7 +38,8 @@ class Provenance:
         content = {
             "momalisa": self.version,
             "request": to_dict(self.request),
-            "placement": to_json(self.placement),
+            "rounds": [to_json(round_) for round_ in self.rounds],
+            "dtype": self.dtype,
             "fingerprints": dict(self.fingerprints),
             "frames": list(self.frames),
         }
@@ -50,7 +51,8 @@ def provenance_of(walk: "Walk", rendition: Rendition, shown: Iterable[Pixels]) -
     return Provenance(
         version=momalisa.__version__,
         request=walk.request,
-        placement=walk.placement,
+        rounds=walk.rounds,
+        dtype=rendition.dtype,
         fingerprints=fingerprints_of(rendition),
         frames=tuple(pixels_hash(pixels) for pixels in shown),
     )
@@ -63,7 +65,7 @@ def fingerprints_of(rendition: Rendition) -> dict[str, str]:
 
 def pixels_hash(pixels: Pixels) -> str:
     """The beginning of the SHA-256 of a picture's pixels and size."""
-    return hashlib.sha256(f"{pixels.shape}".encode() + pixels.tobytes()).hexdigest()[:_HASH_LENGTH]
+    return pixels_sha256(pixels)[:_HASH_LENGTH]
 
 
 def read_provenance(text: str) -> Provenance:
@@ -75,9 +77,10 @@ def read_provenance(text: str) -> Provenance:
         return Provenance(
             version=str(content["momalisa"]),
             request=from_dict(WalkRequest, content["request"]),
-            placement=from_json(content["placement"]),
+            rounds=tuple(from_json(round_) for round_ in content["rounds"]),
+            dtype=str(content["dtype"]),
             fingerprints=dict(content["fingerprints"]),
             frames=tuple(content["frames"]),
         )
-    except (json.JSONDecodeError, KeyError, TypeError, ConfigError) as e:
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as e:
         raise InputError(f"what this animation says of its making cannot be understood: {e}") from e

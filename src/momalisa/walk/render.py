@@ -41,10 +41,10 @@ class Renderer:
         adapters = adapters or Adapters(components, [])
         self._components = components
         self._plan = request.plan
-        self.rendition = rendition_of(components, request, adapters)
+        self._sketcher = sketcher or sketcher_for(components)
+        self.rendition = rendition_of(components, request, adapters, self._sketcher)
         self._shape = latent_shape(components, self.rendition.height, self.rendition.width)
         self._conditions = WalkConditions(request, components, self._shape, adapters=adapters, pictures=pictures)
-        self._sketcher = sketcher or sketcher_for(components)
         self._sampler = Sampler(
             components,
             num_inference_steps=request.num_inference_steps,
@@ -104,17 +104,18 @@ class Renderer:
         return pixels, self._sketcher.sketch(pixels)
 
 
-def rendition_of(components: Components, request: WalkRequest, adapters: Adapters) -> Rendition:
+def rendition_of(components: Components, request: WalkRequest, adapters: Adapters, sketcher: Sketcher) -> Rendition:
     """What all frames of a walk have in common. Raises ConfigError for a size that the model cannot draw."""
     height, width = request.height or components.default_size, request.width or components.default_size
     latent_shape(components, height, width)
     return Rendition(
-        model_fingerprints=components.fingerprints,
+        model_fingerprints={**components.fingerprints, "configuration": components.configuration_fingerprint},
         adapter_fingerprints=adapters.fingerprints,
         scheduler=SCHEDULER,
         height=height,
         width=width,
         dtype=str(components.unet.dtype).removeprefix("torch."),
+        ruler=sketcher.kind,
     )
 
 

@@ -1,5 +1,6 @@
 """What a visitor asks for: a walk from waypoint to waypoint."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal, get_args
@@ -13,6 +14,12 @@ Interpolation = Literal["lerp", "slerp"]
 
 SHAPES: tuple[str, ...] = get_args(Shape)
 MAX_SEED = 2**63 - 1
+MAX_FRAMES = 10_000
+MAX_STEPS = 1000
+MAX_SIDE = 8192
+MAX_HOLD_S = 600
+MAX_GUIDANCE_SCALE = 100
+MAX_FRAMES_PER_SECOND = 1000
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -36,8 +43,12 @@ class Waypoint:
             raise ConfigError("a waypoint has neither a prompt nor a picture: say what it shows")
         if self.seed is not None and not 0 <= self.seed <= MAX_SEED:
             raise ConfigError(f"seed {self.seed} is out of range: take one from 0 to {MAX_SEED}")
-        if self.hold_s < 0:
-            raise ConfigError(f"a hold of {self.hold_s} s is no length of time: take 0 or more")
+        if not 0 <= self.hold_s <= MAX_HOLD_S:
+            raise ConfigError(f"a hold of {self.hold_s} s cannot be: take 0 to {MAX_HOLD_S}")
+        if self.guidance_scale is not None and not 1 <= self.guidance_scale <= MAX_GUIDANCE_SCALE:
+            raise ConfigError(f"guidance_scale is {self.guidance_scale}; take 1 (none) to {MAX_GUIDANCE_SCALE}")
+        if not all(math.isfinite(weight) for weight in self.adapters.values()):
+            raise ConfigError(f"the adapters' weights {dict(self.adapters)} are no numbers")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -72,16 +83,20 @@ class WalkRequest:
         _require(self.mode in MODES, f"no mode {self.mode!r}; choose from {', '.join(MODES)}")
         _require(self.shape in SHAPES, f"no shape {self.shape!r}; choose from {', '.join(SHAPES)}")
         _require(self.easing in EASINGS, f"no easing {self.easing!r}; choose from {', '.join(EASINGS)}")
-        _require(self.num_inference_steps >= 1, f"num_inference_steps is {self.num_inference_steps}; take at least 1")
-        _require(self.guidance_scale >= 1, f"guidance_scale is {self.guidance_scale}; 1 is none, so take at least 1")
+        _within("num_frames", self.num_frames, 1, MAX_FRAMES)
+        _within("num_inference_steps", self.num_inference_steps, 1, MAX_STEPS)
+        _within("guidance_scale", self.guidance_scale, 1, MAX_GUIDANCE_SCALE)
         begin, end = self.guidance_interval
         _require(0 <= begin <= end <= 1, f"guidance_interval {begin} … {end} must lie in 0 … 1, in order")
         _require(0 <= self.strength <= 1, f"strength is {self.strength}; it must be in 0 … 1")
-        _require(self.frames_per_second > 0, f"frames_per_second is {self.frames_per_second}; take more than 0")
+        _within("frames_per_second", self.frames_per_second, 0.01, MAX_FRAMES_PER_SECOND)
         _require(0 <= self.seed <= MAX_SEED, f"seed {self.seed} is out of range: take one from 0 to {MAX_SEED}")
         for side, pixels in (("height", self.height), ("width", self.width)):
-            _require(pixels is None or pixels > 0, f"{side} is {pixels}; take a number of pixels above 0")
-        least = 2 * (len(self.waypoints) - 1) if self.shape == "boomerang" else self.path.min_frames
+            if pixels is not None:
+                _within(side, pixels, 1, MAX_SIDE)
+        least = self.path.min_frames
+        if self.shape == "boomerang":
+            least = 2 * (least - 1)
         _require(
             self.num_frames >= least,
             f"{self.num_frames} frames are too few for {len(self.waypoints)} waypoints ({self.shape}): "
@@ -132,7 +147,7 @@ class WalkRequest:
     @property
     def guided_steps(self) -> tuple[int, int]:
         """Steps, from and up to, that are guided; none without guidance anywhere."""
-        strongest = max(w.guidance_scale or self.guidance_scale for w in self.waypoints)
+        strongest = max(self.settled(i).guidance_scale or 1.0 for i in range(len(self.waypoints)))
         if strongest <= 1:
             return 0, 0
         begin, end = (round(share * self.num_inference_steps) for share in self.guidance_interval)
@@ -150,6 +165,11 @@ class WalkRequest:
             hold_s=own.hold_s,
             adapters=own.adapters,
         )
+
+
+def _within(name: str, value: float, least: float, most: float) -> None:
+    # Also for NaN, which is never within.
+    _require(least <= value <= most, f"{name} is {value}; take at least {least} and at most {most}")
 
 
 def _require(condition: bool, message: str) -> None:

@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from momalisa.diffusion.loading import Components
+from momalisa.diffusion.loading import Components, resolve_model
+from momalisa.storage import sha256_file
 from momalisa.styles import classifier as styles
 
 Sketch = NDArray[np.float16]
@@ -53,11 +54,12 @@ class ClassifierSketcher:
 
     def sketch(self, pixels: Any) -> list[Sketch]:
         """As `Sketcher`."""
-        return _flattened(self._classifier.maps(pixels), _CLASSIFIER_SIDES)
+        maps = self._classifier.maps(pixels)
+        return _flattened([_pooled_unit(scale, side) for scale, side in zip(maps, _CLASSIFIER_SIDES, strict=True)])
 
 
 class DecoderSketcher:
-    """By the VAE decoder's own features: for every other model, at no cost."""
+    """By the VAE decoder's own features, pooled as they pass: for every other model."""
 
     kind: Kind = "decoder"
 
@@ -78,22 +80,20 @@ class DecoderSketcher:
 
     def sketch(self, pixels: Any) -> list[Sketch]:
         """As `Sketcher`."""
-        per_block = len(self._seen) // max(1, self._num_passes(len(pixels)))
-        passes = [self._seen[i : i + per_block] for i in range(0, len(self._seen), per_block)]
-        maps = [torch.cat(scale) for scale in zip(*passes, strict=True)]
-        return _flattened(maps, (_DECODER_SIDE,) * len(maps))
-
-    def _num_passes(self, num_pictures: int) -> int:
-        """Decoding in slices runs the decoder once for each."""
-        return num_pictures // len(self._seen[0])
+        seen, self._seen = self._seen, []
+        # Decoding in slices runs the decoder once for each.
+        per_pass = len(seen) // (len(pixels) // len(seen[0]))
+        passes = [seen[i : i + per_pass] for i in range(0, len(seen), per_pass)]
+        return _flattened([torch.cat(scale) for scale in zip(*passes, strict=True)])
 
     def _see(self, _module: Any, _inputs: Any, output: Tensor) -> None:
-        self._seen.append(output.float().cpu())
+        self._seen.append(_pooled_unit(output, _DECODER_SIDE).cpu())
 
 
 def sketcher_for(components: Components) -> Sketcher:
-    """The classifier's where the model is the one that it was made for, else the decoder's."""
-    return ClassifierSketcher() if components.uri == "tiny" else DecoderSketcher()
+    """The classifier's where the model decodes as `tiny` does, which it was made for; else the decoder's."""
+    tiny = sha256_file(resolve_model("tiny") / "vae" / "diffusion_pytorch_model.safetensors")
+    return ClassifierSketcher() if components.fingerprints["vae"] == tiny else DecoderSketcher()
 
 
 def distance(a: Sketch, b: Sketch) -> float:
@@ -101,10 +101,13 @@ def distance(a: Sketch, b: Sketch) -> float:
     return float(np.linalg.norm(a.astype(np.float32) - b.astype(np.float32)))
 
 
-def _flattened(maps: Sequence[Tensor], sides: Sequence[int]) -> list[Sketch]:
-    parts = []
-    for maps_BCHW, side in zip(maps, sides, strict=True):
-        unit = maps_BCHW / (maps_BCHW.square().sum(dim=1, keepdim=True).sqrt() + _EPSILON)
-        pooled = functional.adaptive_avg_pool2d(unit, (min(side, unit.shape[2]), min(side, unit.shape[3])))
-        parts.append(pooled.flatten(1) / (pooled.shape[2] * pooled.shape[3] * len(maps)) ** 0.5)
+def _pooled_unit(maps_BCHW: Tensor, side: int) -> Tensor:
+    """Maps of unit length over their channels, at most so many squares a side, in float32."""
+    maps_BCHW = maps_BCHW.float()
+    unit = maps_BCHW / (maps_BCHW.square().sum(dim=1, keepdim=True).sqrt() + _EPSILON)
+    return functional.adaptive_avg_pool2d(unit, (min(side, unit.shape[2]), min(side, unit.shape[3])))
+
+
+def _flattened(maps: Sequence[Tensor]) -> list[Sketch]:
+    parts = [scale.flatten(1) / (scale.shape[2] * scale.shape[3] * len(maps)) ** 0.5 for scale in maps]
     return list(torch.cat(parts, dim=1).numpy().astype(np.float16))

@@ -11,21 +11,22 @@ import torch
 from momalisa.diffusion.loading import Components, load_components
 from momalisa.errors import ConfigError
 from momalisa.lora.adapters import Adapters
+from momalisa.storage import Store
 from momalisa.walk.addresses import Rendition
 from momalisa.walk.animation import Animation
 from momalisa.walk.frames import Drawn, Frames, Pixels
-from momalisa.walk.placement import Journal
+from momalisa.walk.placement import StoredJournal
 from momalisa.walk.plan import Frame
 from momalisa.walk.provenance import Provenance, provenance_of
 from momalisa.walk.render import Renderer
 from momalisa.walk.report import WalkReport, report_of
 from momalisa.walk.request import WalkRequest
 from momalisa.walk.sketches import Sketcher, sketcher_for
-from momalisa.walk.walk import Walk, render_walk
+from momalisa.walk.walk import Walk, render_walk, walk_id
 
 Dtype = Literal["float32", "float16", "bfloat16"]
 
-_DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
+DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
 _SHORT_OF_MEMORY_BYTES = 6 * 2**30
 """Of free GPU memory: below it the VAE decodes one picture at a time."""
 
@@ -67,10 +68,8 @@ class Studio:
 
     def __init__(self, model: str, revision: str | None = None, settings: Settings | None = None) -> None:
         settings = settings or Settings()
-        device = settings.device or ("cuda" if torch.cuda.is_available() else "cpu")
-        dtype = _DTYPES[settings.dtype or ("float16" if device.startswith("cuda") else "float32")]
-        if device.startswith("cuda") and not torch.cuda.is_available():
-            raise ConfigError("no CUDA device here: take --device cpu, or install torch with CUDA")
+        device = _device(settings.device)
+        dtype = DTYPES[settings.dtype or ("float16" if device.type == "cuda" else "float32")]
         self.components = prepare(load_components(model, revision=revision, dtype=dtype), device, settings)
         self._sketcher: Sketcher = sketcher_for(self.components)
 
@@ -80,17 +79,26 @@ class Studio:
         frames: Frames,
         *,
         pictures: Mapping[str, Pixels] | None = None,
-        journal: Journal | None = None,
-        placement: Sequence[Frame] | None = None,
+        placements: Store | None = None,
+        rounds: Sequence[Sequence[Frame]] | None = None,
         on_chunk: Callable[[list[Drawn]], None] | None = None,
     ) -> Made:
-        """Renders what is not in `frames`, and measures the walk. The request's model is not looked at."""
+        """Renders what is not in `frames`, and measures the walk. The request's model is not looked at.
+
+        Where the frames lie is committed in `placements`, so that an interrupted walk goes on with the same; `rounds`
+        are those of an earlier walk. Raises ConfigError where the GPU's memory is too small.
+        """
         began = time.monotonic()
         uris = sorted({uri for waypoint in request.waypoints for uri in waypoint.adapters})
         adapters = Adapters(self.components, uris)
         try:
             renderer = Renderer(self.components, request, adapters=adapters, pictures=pictures, sketcher=self._sketcher)
-            walk = render_walk(renderer, request, frames, journal=journal, placement=placement, on_chunk=on_chunk)
+            journal = None
+            if placements is not None:
+                journal = StoredJournal(placements.child(walk_id(request, renderer.rendition)))
+            walk = render_walk(renderer, request, frames, journal=journal, rounds=rounds, on_chunk=on_chunk)
+        except torch.OutOfMemoryError as e:
+            raise ConfigError("the GPU's memory is too small: take a smaller size, or --dtype float16") from e
         finally:
             adapters.unload()
         return Made(
@@ -102,16 +110,30 @@ class Studio:
         )
 
 
-def prepare(components: Components, device: str, settings: Settings) -> Components:
+def prepare(components: Components, device: torch.device, settings: Settings) -> Components:
     """Moves a model to its device and makes it fast there."""
     components.to(device)
     components.unet.to(memory_format=torch.channels_last)
     components.vae.to(memory_format=torch.channels_last)
     slicing = settings.vae_slicing
     if slicing is None:
-        slicing = device.startswith("cuda") and torch.cuda.mem_get_info()[0] < _SHORT_OF_MEMORY_BYTES
+        slicing = device.type == "cuda" and torch.cuda.mem_get_info(device)[0] < _SHORT_OF_MEMORY_BYTES
     if slicing:
         components.vae.enable_slicing()
     if settings.compile:
-        components.unet.compile(mode="reduce-overhead" if device.startswith("cuda") else "default", dynamic=False)
+        components.unet.compile(dynamic=True)  # rounds end with chunks of any size
     return components
+
+
+def _device(name: str | None) -> torch.device:
+    if name is None:
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError as e:
+        raise ConfigError(f"no device {name!r}: take cpu, cuda or cuda:0") from e
+    if device.type not in ("cpu", "cuda") or (
+        device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count()
+    ):
+        raise ConfigError(f"no device {name!r} here: take cpu, or install torch with CUDA on a machine with a GPU")
+    return device

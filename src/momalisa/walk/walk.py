@@ -1,13 +1,15 @@
 """A walk from request to frames: round by round, each decided by the pictures of those before."""
 
 import hashlib
+import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from momalisa.walk.addresses import frame_addresses
+from momalisa.config import to_dict
+from momalisa.walk.addresses import Rendition, frame_addresses
 from momalisa.walk.frames import Drawn, Frames, Pixels
-from momalisa.walk.placement import Journal, MemoryJournal, rounds_of
+from momalisa.walk.placement import Journal, MemoryJournal, check_rounds
 from momalisa.walk.plan import Frame, Plan, first_round, next_round, repair_round
 from momalisa.walk.render import Renderer, chunks
 from momalisa.walk.request import WalkRequest
@@ -19,8 +21,10 @@ class Walk:
     """The frames of a walk, in order, and how they came about."""
 
     request: WalkRequest
+    rounds: tuple[tuple[Frame, ...], ...]
+    """What was rendered, round by round."""
     placement: tuple[Frame, ...]
-    """What was rendered, in the path's order."""
+    """The same in the path's order."""
     addresses: tuple[str, ...]
     """Of the placement's frames."""
     distances: tuple[float, ...]
@@ -73,26 +77,29 @@ def render_walk(
     frames: Frames,
     *,
     journal: Journal | None = None,
-    placement: Sequence[Frame] | None = None,
+    rounds: Sequence[Sequence[Frame]] | None = None,
     on_chunk: Callable[[list[Drawn]], None] | None = None,
 ) -> Walk:
     """Renders what is not in `frames` yet, and keeps it there.
 
-    `placement`, of an earlier walk of the same request, decides the frames in place of what is seen. `on_chunk` is
-    given each chunk, those that were there already too: the whole walk coarsely, then finer.
+    `rounds`, of an earlier walk of the same request, decide the frames in place of what is seen. `on_chunk` is given
+    each chunk, those that were there already too: the whole walk coarsely, then finer. Raises ConfigError for rounds of
+    another request.
     """
     run = _Run(renderer, request, frames, on_chunk)
-    if placement is not None:
-        for round_ in rounds_of(request.plan, placement):
+    if rounds is not None:
+        check_rounds(request.plan, rounds)
+        for round_ in rounds:
             run.render(round_)
     else:
         run.render_all(journal or MemoryJournal())
     return run.result()
 
 
-def walk_id(request: WalkRequest, renderer: Renderer) -> str:
-    """One for each request and model: where its journal is kept."""
-    return hashlib.sha256(f"{request!r}|{renderer.rendition!r}".encode()).hexdigest()[:24]
+def walk_id(request: WalkRequest, rendition: Rendition) -> str:
+    """One for each request and what it is rendered with: a placement belongs to both."""
+    content = {"request": to_dict(request), "rendition": to_dict(rendition)}
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:24]
 
 
 class _Run:
@@ -110,6 +117,7 @@ class _Run:
         self._plan: Plan = request.plan
         self._frames = frames
         self._on_chunk = on_chunk
+        self._rounds: list[tuple[Frame, ...]] = []
         self._placed: list[Frame] = []
         self._addresses: dict[int, str] = {}
         self._sketches: dict[int, Sketch] = {}
@@ -127,6 +135,9 @@ class _Run:
 
     def render(self, round_: Sequence[Frame]) -> None:
         """One round, whose parents are there."""
+        if not round_:
+            return
+        self._rounds.append(tuple(round_))
         self._placed = sorted([*self._placed, *round_], key=lambda frame: frame.index)
         self._addresses = frame_addresses(self._request, self._renderer.rendition, self._plan, self._placed)
         for chunk in chunks(round_, self._renderer.chunk_size):
@@ -136,6 +147,7 @@ class _Run:
         """The walk, once all rounds are rendered."""
         return Walk(
             request=self._request,
+            rounds=tuple(self._rounds),
             placement=tuple(self._placed),
             addresses=tuple(self._addresses[frame.index] for frame in self._placed),
             distances=tuple(self._distances()),
@@ -144,12 +156,11 @@ class _Run:
         )
 
     def _render_chunk(self, chunk: Sequence[Frame]) -> None:
-        missing = self._frames.missing(
-            {self._addresses[f.index]: [step for step in self._plan.start_steps if step >= f.start_step] for f in chunk}
-        )
+        missing = self._missing(chunk)
         drawn = {}
         # By address: a loop of two waypoints has every frame twice.
         if absent := {self._addresses[f.index]: f for f in chunk if self._addresses[f.index] in missing}:
+            self._restore_parents(list(absent.values()))
             rendered = self._renderer.render(list(absent.values()), self._addresses, self._frames)
             self._frames.keep(rendered)
             self._num_rendered += len(rendered)
@@ -159,6 +170,18 @@ class _Run:
         self._sketches.update({frame.index: one.sketch for frame, one in zip(chunk, done, strict=True)})
         if self._on_chunk is not None:
             self._on_chunk(done)
+
+    def _missing(self, chunk: Sequence[Frame]) -> set[str]:
+        steps = self._plan.start_steps
+        return self._frames.missing({self._addresses[f.index]: [s for s in steps if s >= f.start_step] for f in chunk})
+
+    def _restore_parents(self, chunk: Sequence[Frame]) -> None:
+        """Somebody else may have removed a parent since, or kept it without the states that are needed here."""
+        by_index = {frame.index: frame for frame in self._placed}
+        parents = [by_index[index] for index in {i for frame in chunk for i in frame.parents or ()}]
+        missing = self._missing(parents) if parents else set()
+        for again in chunks([p for p in parents if self._addresses[p.index] in missing], self._renderer.chunk_size):
+            self._render_chunk(again)
 
     def _distances(self) -> list[float]:
         sketches = [self._sketches[frame.index] for frame in self._placed]

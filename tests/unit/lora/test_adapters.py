@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 import torch
 from peft import LoraConfig
+from safetensors.torch import save_file
 
 from momalisa.diffusion.loading import Components
+from momalisa.diffusion.sampling import pipeline_of
 from momalisa.errors import ModelError
 from momalisa.lora.adapters import Adapters, resolve_adapter
 from momalisa.training.export import export_lora
@@ -64,8 +66,6 @@ def test_each_picture_of_a_batch_has_its_own_weight(components: Components, adap
 
 
 def test_a_weight_of_one_is_what_diffusers_draws(components: Components, adapter: str, tmp_path: Path) -> None:
-    from momalisa.diffusion.sampling import pipeline_of
-
     adapters = Adapters(components, [adapter])
     adapters.set_weights(torch.tensor([[1.0]]))
     ours = output(components, 1)
@@ -99,5 +99,10 @@ def test_what_is_no_adapter_is_refused(components: Components, adapter: str, tmp
         resolve_adapter("memory://nowhere")
     broken = tmp_path / "broken.safetensors"
     broken.write_bytes(b"nonsense")
-    with pytest.raises(ModelError, match="does not fit the model"):
-        Adapters(components, [str(broken)])
+    plain = output(components, 1)
+    other = tmp_path / "other.safetensors"
+    save_file({"unet.nothing.of.this.lora_A.weight": torch.zeros(4, 8)}, other)
+    for unfit in (broken, other):
+        with pytest.raises(ModelError, match="does not fit the model"):
+            Adapters(components, [adapter, str(unfit)])
+        torch.testing.assert_close(output(components, 1), plain)

@@ -17,6 +17,7 @@ RENDITION = Rendition(
     height=128,
     width=128,
     dtype="float32",
+    ruler="styles",
 )
 A, B, C = (Waypoint(prompt=prompt) for prompt in ("red dots", "blue waves", "a green field"))
 
@@ -93,12 +94,13 @@ def test_a_child_has_its_parents_in_its_address() -> None:
         ({"num_frames": 1}, "too few"),
         ({"mode": "video"}, "choose from text, image, hybrid"),
         ({"shape": "round"}, "choose from open, loop, boomerang"),
-        ({"height": 0}, "above 0"),
+        ({"height": 0}, "at least 1"),
         ({"easing": "bouncy"}, "choose from linear"),
         ({"guidance_interval": (0.9, 0.1)}, "in order"),
         ({"strength": 2.0}, "0 … 1"),
         ({"seed": -1}, "out of range"),
-        ({"frames_per_second": 0.0}, "more than 0"),
+        ({"frames_per_second": 0.0}, "at least 0.01"),
+        ({"frames_per_second": float("nan")}, "at least 0.01"),
         ({"guidance_scale": 0.5}, "at least 1"),
     ],
 )

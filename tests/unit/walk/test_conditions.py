@@ -1,5 +1,6 @@
 """Conditions at waypoints and between them."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from momalisa.diffusion.loading import Components
 from momalisa.errors import ConfigError
 from momalisa.lora.adapters import Adapters
 from momalisa.walk.conditions import WalkConditions, initial_noise
+from momalisa.walk.frames import pixels_sha256
 from momalisa.walk.path import place_evenly
 from momalisa.walk.request import WalkRequest, Waypoint
 from tests.support.small_sd import small_components
@@ -49,16 +51,19 @@ def test_one_seed_is_one_noise_all_the_way(components: Components) -> None:
 
 
 def test_a_picture_is_encoded_once_it_is_at_hand_and_fits(components: Components) -> None:
-    waypoints = (Waypoint(prompt="a", picture_sha256="ab" * 32), Waypoint(prompt="b"))
-    request = WalkRequest(waypoints=waypoints, num_frames=4)
     pixels = np.random.default_rng(0).integers(0, 256, (32, 32, 3), dtype=np.uint8)
+    name = pixels_sha256(pixels)
+    request = WalkRequest(waypoints=(Waypoint(prompt="a", picture_sha256=name), Waypoint(prompt="b")), num_frames=4)
     start = place_evenly(request.path, 4)[0]
-    latents = conditions_of(request, components, {"ab" * 32: pixels}).picture(start)
+    latents = conditions_of(request, components, {name: pixels}).picture(start)
     assert latents.shape == SHAPE
     with pytest.raises(ConfigError, match="not at hand"):
         conditions_of(request, components)
+    with pytest.raises(ConfigError, match="is another one"):
+        conditions_of(request, components, {name: 255 - pixels})
+    narrow = Waypoint(prompt="a", picture_sha256=pixels_sha256(pixels[:16]))
     with pytest.raises(ConfigError, match="fit it to the walk's size"):
-        conditions_of(request, components, {"ab" * 32: pixels[:16]})
+        conditions_of(replace(request, waypoints=(narrow, narrow)), components, {narrow.picture_sha256: pixels[:16]})
 
 
 def test_noise_is_what_diffusers_draws_from_a_seed() -> None:

@@ -81,7 +81,7 @@ def test_parents_are_rendered_before_and_lie_on_either_side(plan: Plan, seed: in
 def test_no_placement_costs_more_than_the_bound(plan: Plan, seed: int) -> None:
     cost = plan.cost(rendered(plan, seed))
     assert cost.unet_evaluations <= plan.bound.unet_evaluations
-    assert cost.decodes == plan.bound.decodes == plan.num_frames
+    assert plan.num_frames == cost.decodes <= plan.bound.decodes
 
 
 def test_a_guidance_interval_makes_steps_outside_of_it_cheap() -> None:

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from momalisa.errors import ConfigError, InputError
-from momalisa.walk.placement import from_json, rounds_of, to_json
+from momalisa.walk.placement import check_rounds, from_json, to_json
 from momalisa.walk.plan import Branching, Frame
 from momalisa.walk.provenance import Provenance, read_provenance
 from momalisa.walk.request import WalkRequest, Waypoint
@@ -17,9 +17,10 @@ REQUEST = WalkRequest(
     branching=Branching(fan=4),
 )
 STEP = 1 << REQUEST.plan.depth
-PLACEMENT = (Frame(0), Frame(STEP), Frame(STEP // 2, (0, STEP), 12))
+HALVES = tuple(Frame(i * STEP // 8, (0, STEP), 12) for i in range(1, 6))
+ROUNDS = ((Frame(0), Frame(STEP)), HALVES)
 PROVENANCE = Provenance(
-    version="1", request=REQUEST, placement=PLACEMENT, fingerprints={"unet": "abc"}, frames=("12", "34")
+    version="1", request=REQUEST, rounds=ROUNDS, dtype="float32", fingerprints={"unet": "abc"}, frames=("12", "34")
 )
 
 
@@ -42,25 +43,34 @@ def test_a_request_of_another_kind_is_refused() -> None:
         read_provenance(json.dumps(content))
 
 
+@pytest.mark.parametrize("change", [{"fingerprints": "ab"}, {"rounds": [[[1e400]]]}, {"rounds": 3}, {"request": []}])
+def test_nonsense_inside_is_refused(change: dict[str, object]) -> None:
+    with pytest.raises(InputError, match="cannot be understood"):
+        read_provenance(json.dumps({**json.loads(PROVENANCE.to_text()), **change}))
+
+
 @pytest.mark.parametrize(
-    "frames",
+    "rounds",
     [
-        [Frame(0), Frame(0)],
-        [Frame(0), Frame(10 * STEP)],
-        [Frame(5, (0, STEP), 12)],
-        [Frame(0), Frame(STEP), Frame(STEP // 2, (0, STEP), 3)],
-        [Frame(0), Frame(8), Frame(STEP, (0, 8), 12)],
-        [Frame(5, (7, 9), 12), Frame(7, (5, 9), 12)],
-        [Frame(0, None, 4)],
+        [[Frame(0), Frame(STEP), Frame(0)], HALVES],
+        [[Frame(0), Frame(STEP), Frame(10 * STEP)], HALVES],
+        [HALVES, [Frame(0), Frame(STEP)]],
+        [[Frame(0), Frame(STEP)], [Frame(h.index, (0, STEP), 3) for h in HALVES]],
+        [[Frame(0), Frame(STEP)], [Frame(STEP + h.index, (0, STEP), 12) for h in HALVES]],
+        [[Frame(0), Frame(STEP)], [Frame(h.index, None, 12) for h in HALVES]],
+        [[Frame(0)], [Frame(STEP)]],
+        [[Frame(i) for i in range(7)]],
+        [[Frame(0), Frame(STEP), *(Frame(i) for i in range(1, 9))]],
+        [],
     ],
 )
-def test_a_placement_of_another_request_is_refused(frames: list[Frame]) -> None:
+def test_rounds_of_another_request_are_refused(rounds: list[list[Frame]]) -> None:
+    check_rounds(REQUEST.plan, ROUNDS)
     with pytest.raises(ConfigError, match="belongs to another request"):
-        list(rounds_of(REQUEST.plan, frames))
+        check_rounds(REQUEST.plan, rounds)
 
 
-def test_rounds_have_parents_first_and_json_keeps_them() -> None:
-    rounds = list(rounds_of(REQUEST.plan, from_json(to_json(PLACEMENT[::-1]))))
-    assert [len(round_) for round_ in rounds] == [2, 1]
+def test_what_is_no_placement_is_refused() -> None:
+    assert from_json(to_json(HALVES)) == HALVES
     with pytest.raises(ConfigError, match="no placement"):
         from_json([["x", 1]])

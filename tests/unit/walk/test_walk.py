@@ -1,6 +1,5 @@
 """Whole walks, on a Stable Diffusion of random weights."""
 
-import hashlib
 import random
 from pathlib import Path
 from typing import Any
@@ -13,8 +12,8 @@ from momalisa.diffusion.encode import encode_images
 from momalisa.diffusion.loading import Components
 from momalisa.storage import open_store
 from momalisa.walk.addresses import frame_addresses
-from momalisa.walk.frames import Drawn, MemoryFrames, State, StoredFrames
-from momalisa.walk.placement import StoredJournal, from_json, rounds_of, to_json
+from momalisa.walk.frames import Drawn, MemoryFrames, State, StoredFrames, pixels_sha256
+from momalisa.walk.placement import StoredJournal, from_json, to_json
 from momalisa.walk.plan import Branching
 from momalisa.walk.render import Renderer, chunks
 from momalisa.walk.request import WalkRequest, Waypoint
@@ -22,7 +21,7 @@ from momalisa.walk.walk import Walk, render_walk
 from tests.support.small_sd import small_components
 
 PICTURE = np.random.default_rng(1).integers(0, 256, (32, 32, 3), dtype=np.uint8)
-PICTURE_SHA256 = hashlib.sha256(PICTURE.tobytes()).hexdigest()
+PICTURE_SHA256 = pixels_sha256(PICTURE)
 
 
 @pytest.fixture(scope="module")
@@ -95,8 +94,8 @@ def test_the_first_frames_show_the_whole_walk(components: Components) -> None:
 
 def test_a_placement_makes_the_same_walk_again(components: Components) -> None:
     walk, pixels = render(components, request())
-    placement = from_json(to_json(walk.placement))
-    again, same = render(components, request(), placement=placement)
+    rounds = [from_json(to_json(round_)) for round_ in walk.rounds]
+    again, same = render(components, request(), rounds=rounds)
     assert (again.placement, again.addresses) == (walk.placement, walk.addresses)
     assert np.abs(same.astype(int) - pixels).max() <= 1
 
@@ -167,7 +166,7 @@ def test_chunks_in_any_order_by_any_number_of_workers_are_the_same_frames(
     plan, rng = wanted.plan, random.Random(seed)
     workers = [(renderer_of(components, wanted), StoredFrames(open_store(folder))) for _ in range(num_workers)]
     addresses = frame_addresses(wanted, workers[0][0].rendition, plan, walk.placement)
-    waiting = [chunk for round_ in rounds_of(plan, walk.placement) for chunk in chunks(round_, 3)]
+    waiting = [chunk for round_ in walk.rounds for chunk in chunks(round_, 3)]
     done: set[int] = set()
     while waiting:
         ready = [c for c in waiting if all(p in done for frame in c for p in frame.parents or ())]
@@ -177,7 +176,7 @@ def test_chunks_in_any_order_by_any_number_of_workers_are_the_same_frames(
         frames.keep(renderer.render(chunk, addresses, frames))
         done.update(frame.index for frame in chunk)
     assert sum(renderer.num_evaluations for renderer, _ in workers) == walk.num_evaluations
-    again, same = render(components, wanted, StoredFrames(open_store(folder)), placement=walk.placement)
+    again, same = render(components, wanted, StoredFrames(open_store(folder)), rounds=walk.rounds)
     assert again.num_rendered == 0
     assert np.abs(same.astype(int) - pixels).max() <= 1
 
