@@ -26,5 +26,5 @@ def test_the_demo_ends_with_a_verdict_and_everything_that_it_names(tmp_path: Pat
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=280, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "verdict:" in done.stdout
-    for name in ("summary.json", "loss.png", "before_after.png", "export/model_index.json"):
+    for name in ("summary.json", "loss.png", "before_after.png", "export/model_index.json", "walk.gif"):
         assert (tmp_path / "demo" / name).is_file()

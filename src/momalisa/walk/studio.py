@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Literal
 
 import torch
@@ -12,9 +13,10 @@ from momalisa.diffusion.loading import Components, load_components
 from momalisa.errors import ConfigError
 from momalisa.lora.adapters import Adapters
 from momalisa.storage import Store
+from momalisa.terminal import counted
 from momalisa.walk.addresses import Rendition
-from momalisa.walk.animation import Animation
-from momalisa.walk.frames import Drawn, Frames, Pixels
+from momalisa.walk.animation import Animation, write_animation
+from momalisa.walk.frames import Drawn, Frames, MemoryFrames, Pixels
 from momalisa.walk.placement import StoredJournal
 from momalisa.walk.plan import Frame
 from momalisa.walk.provenance import Provenance, provenance_of
@@ -108,6 +110,15 @@ class Studio:
             provenance=provenance_of(walk, renderer.rendition, walk.pictures(frames)),
             frames=frames,
         )
+
+
+def make_gif(request: WalkRequest, path: Path, *, enlarge: int = 1) -> WalkReport:
+    """A walk of the request's own model, as a GIF; shows its progress."""
+    studio = Studio(request.model, request.revision)
+    with counted("frames of a walk", request.plan.num_frames) as advance:
+        made = studio.make(request, MemoryFrames(), on_chunk=lambda chunk: advance(len(chunk)))
+    write_animation(made.animation(enlarge=enlarge), path)
+    return made.report
 
 
 def prepare(components: Components, device: torch.device, settings: Settings) -> Components:
