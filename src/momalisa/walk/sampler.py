@@ -75,6 +75,11 @@ class Sampler:
         one is the result. `denoised` is what the latents are known to become, None for pure noise.
         """
         scheduler = self._scheduler(start_step)
+        if denoised is not None and start_step > 0:
+            # The solver goes on at order 2, as if it had made the step before itself: so a frame right beside its parent
+            # becomes what the parent became. Begun again at order 1 it may become something else.
+            scheduler.model_outputs[-1] = denoised
+            scheduler.lower_order_nums = 1
         states = {}
         if denoised is not None and start_step in keep:
             states[start_step] = BatchState(latents, denoised)
