@@ -103,8 +103,10 @@ def resolve_adapter(uri: str) -> Path:
 def _load(pipeline: Any, file: Path, uri: str, name: str) -> None:
     try:
         pipeline.load_lora_weights(str(file.parent), weight_name=file.name, adapter_name=name, local_files_only=True)
-    except (ValueError, KeyError, RuntimeError, OSError, SafetensorError) as e:
-        reason = (str(e).splitlines() or ["none of its layers is there"])[0]
+    except (ValueError, LookupError, RuntimeError, OSError, SafetensorError) as e:
+        # A LookupError's own words ("list index out of range") say nothing of the file.
+        lacks_layers = isinstance(e, LookupError) or not str(e)
+        reason = "its layers are not the model's" if lacks_layers else str(e).splitlines()[0]
         raise ModelError(f"the adapter {uri} does not fit the model: {reason}") from e
     if not any(name in names for names in pipeline.get_list_adapters().values()):
         raise ModelError(f"the adapter {uri} does not fit the model: it changes none of its layers")

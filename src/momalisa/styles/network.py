@@ -44,8 +44,14 @@ class StyleNet(nn.Module):
         self.ground = nn.Linear(NUM_FEATURES, num_colors + 1)
 
     def maps(self, pixels_BCHW: Tensor) -> list[Tensor]:
-        """What each stage sees, at a half, a quarter, an eighth and a sixteenth of the sides, (B, C, h, w) each."""
-        return self._maps(pixels_BCHW, _main_axis(pixels_BCHW))
+        """What each stage sees, at a half, a quarter, an eighth and a sixteenth of the sides, (B, C, h, w) each.
+
+        The mean over both signs of the main axis: where neither side is the rarer one, the sign turns over between
+        pictures that look alike, and so would their distance.
+        """
+        along = _main_axis(pixels_BCHW)
+        both = zip(self._maps(pixels_BCHW, along), self._maps(pixels_BCHW, -along), strict=True)
+        return [(one + other) / 2 for one, other in both]
 
     def features(self, pixels_BCHW: Tensor) -> Tensor:
         """The pooled features, (B, 64)."""

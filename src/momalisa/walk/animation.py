@@ -125,7 +125,8 @@ def _write_mp4(animation: Animation, file: BinaryIO) -> None:
                 # The level that players look at follows from the rate, so it is the true one.
                 rate = Fraction(len(spans) * _MS, spans[-1][1]).limit_denominator(1001)
                 stream = container.add_stream("libx264", rate=rate, options=_X264)
-                stream.pix_fmt, stream.time_base = "yuv420p", Fraction(1, _MS)
+                stream.pix_fmt = "yuv420p"
+                stream.time_base = stream.codec_context.time_base = Fraction(1, _MS)
                 stream.height, stream.width = even.shape[:2]
             frame = av.VideoFrame.from_ndarray(even, format="rgb24")
             frame.pts, frame.time_base = start, Fraction(1, _MS)

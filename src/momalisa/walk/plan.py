@@ -42,28 +42,39 @@ _TRACE = 1e-9
 class Branching:
     """How frames between two parents begin: late where the parents look alike, early where they do not."""
 
-    earliest: float = 0.5
+    earliest: float = 0.16
     """Share of the steps after which a frame between parents that are `far` apart goes its own way."""
     latest: float = 0.85
     """The same, between parents that look alike."""
-    far: float = 0.5
+    far: float = 0.9
     """Distance from which on parents count as far apart, by the ruler in use."""
+    narrow: float = 2.0
+    """A gap in which so many frames of a walk even in t have no room is a narrow one."""
+    earliest_when_narrow: float = 0.6
+    """As `earliest`, in narrow gaps: their prompts are alike, so what is far apart there is so by a leap of the model's,
+    to one side of which a frame that began early would fall too."""
     num_levels: int = 4
     """So many steps there are to begin at, evenly from the earliest to the latest: those states are kept."""
+    settled: float = 0.5
+    """Share of the steps after which what is shown is settled, and only how it is done is left."""
+    stride: int = 2
+    """From there on a frame between two parents takes only every so manieth step."""
     key_share: float = 0.2
     """Of the frames may be key frames, denoised in full."""
     max_key_intervals: int = 8
     """Between two stops, in a power of two: longer walks begin with no more."""
-    fan: int = 3
+    fan: int = 2
     """Into so many intervals a gap may be cut at once; longer ones are cut into such first."""
-    repair_from: float = 2.5
+    repair_from: float = 1.7
     """A step of so many times the median one is a jump, and gets a frame more."""
 
     def __post_init__(self) -> None:
         if not 0 <= self.earliest <= self.latest <= 1:
             raise ConfigError(f"branching from {self.earliest} to {self.latest}: 0 ≤ earliest ≤ latest ≤ 1 is needed")
-        if self.num_levels < 1:
-            raise ConfigError(f"{self.num_levels} levels to branch off from: take at least 1")
+        if not (0 <= self.earliest_when_narrow <= 1 and 0 <= self.settled <= 1 and self.narrow >= 0):
+            raise ConfigError("earliest_when_narrow and settled must be in 0 … 1, narrow at least 0")
+        if self.num_levels < 1 or self.stride < 1:
+            raise ConfigError(f"num_levels {self.num_levels} and stride {self.stride}: take at least 1 of each")
         if self.fan < 2 or self.max_key_intervals < 1:
             raise ConfigError(f"fan {self.fan} and max_key_intervals {self.max_key_intervals}: take at least 2 and 1")
         if self.far <= 0 or self.repair_from <= 1:
@@ -71,16 +82,27 @@ class Branching:
         if not 0 <= self.key_share <= 1 or self.num_levels > _MAX_LEVELS:
             raise ConfigError(f"key_share {self.key_share} must be in 0 … 1, num_levels at most {_MAX_LEVELS}")
 
+    def steps(self, num_inference_steps: int) -> tuple[int, ...]:
+        """Those that frames between two parents take, from where they begin."""
+        settled = math.floor(self.settled * num_inference_steps)
+        return (*range(settled), *range(settled, num_inference_steps, self.stride))
+
     def start_steps(self, num_inference_steps: int) -> tuple[int, ...]:
         """Steps, counted from 0, from which on a frame may be denoised by itself; the earliest first."""
         shares = np.linspace(self.earliest, self.latest, self.num_levels)
-        return tuple(sorted({math.floor(share * num_inference_steps) for share in shares.tolist()}))
+        taken = np.asarray(self.steps(num_inference_steps))
+        wanted = np.floor(shares * num_inference_steps + _TRACE)
+        return tuple(sorted({int(taken[taken <= step][-1]) for step in wanted}))
 
-    def start_step(self, distance: float, num_inference_steps: int) -> int:
-        """The one for parents so far apart: never later than their distance allows."""
+    def start_step(self, distance: float, num_inference_steps: int, *, is_narrow: bool = False) -> int:
+        """The one for parents so far apart: never later than their distance allows, but for a narrow gap."""
         levels = self.start_steps(num_inference_steps)
         nearness = 1 - min(1.0, distance / self.far)
-        return levels[math.floor(nearness * (len(levels) - 1) + 1e-9)]
+        level = math.floor(nearness * (len(levels) - 1) + _TRACE)
+        if is_narrow:
+            late = [step >= self.earliest_when_narrow * num_inference_steps for step in levels]
+            level = max(level, late.index(True) if any(late) else len(levels) - 1)
+        return levels[level]
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,11 +231,23 @@ class Plan:
         """What these frames cost, exactly."""
         return Cost(unet_evaluations=sum(self.evaluations(f.start_step) for f in frames), decodes=len(frames))
 
+    def steps(self, start_step: int) -> tuple[int, ...]:
+        """Those that a frame takes from this one on. What begins where the walk does takes every step."""
+        taken = range(self.num_inference_steps)
+        if start_step > self.entry_step:
+            taken = self.branching.steps(self.num_inference_steps)
+        return tuple(step for step in taken if step >= start_step)
+
+    def step_before(self, start_step: int) -> int | None:
+        """The one whose prediction a frame goes on from."""
+        if start_step <= self.entry_step:
+            return start_step - 1 if start_step > 0 else None
+        return max(step for step in self.branching.steps(self.num_inference_steps) if step < start_step)
+
     def evaluations(self, start_step: int) -> int:
         """Of the UNet, for one frame from this step to the last."""
         begin, end = self.guided_steps or (0, self.num_inference_steps)
-        guided = max(0, min(end, self.num_inference_steps) - max(begin, start_step))
-        return self.num_inference_steps - start_step + guided
+        return sum(2 if begin <= step < end else 1 for step in self.steps(start_step))
 
     def _num_keys(self, depth: int) -> int:
         return (self.path.num_segments << depth) + (self.path.shape == "open")
@@ -243,10 +277,10 @@ def next_round(plan: Plan, frames: Sequence[Frame], distances: Sequence[float]) 
     durations = _durations(plan, gaps)
     counts = _limited(share_out(plan.path.num_intervals(plan.num_frames), durations), gaps)
     pace = _pace(plan, gaps, durations)
-    found = []
-    for gap, count in zip(gaps, counts, strict=True):
-        found += [_between(plan, gap, index) for index in _places(gap, count, plan.branching.fan, pace)]
-    return tuple(found)
+    fan = plan.branching.fan
+    # While the length of some is but guessed, the others wait: what is placed by a rough guess stays there.
+    ripe = [(gap, count) for gap, count in zip(gaps, counts, strict=True) if count > fan or max(counts) <= fan]
+    return tuple(_between(plan, gap, index) for gap, count in ripe for index in _places(gap, count, fan, pace))
 
 
 def repair_round(plan: Plan, frames: Sequence[Frame], distances: Sequence[float]) -> tuple[Frame, ...]:
@@ -302,7 +336,8 @@ def _gaps(plan: Plan, frames: Sequence[Frame], distances: Sequence[float]) -> li
 
 def _between(plan: Plan, gap: _Gap, index: int) -> Frame:
     """A frame that starts from two others; not before they went their own ways, for they have no earlier states."""
-    wanted = plan.branching.start_step(gap.distance, plan.num_inference_steps)
+    is_narrow = gap.width * plan.path.num_intervals(plan.num_frames) < plan.branching.narrow * plan.num_grid_steps
+    wanted = plan.branching.start_step(gap.distance, plan.num_inference_steps, is_narrow=is_narrow)
     start_step = max(wanted, plan.entry_step, gap.left.start_step, gap.right.start_step)
     return Frame(index, (gap.left.index, gap.right.index), start_step) if start_step > 0 else Frame(index)
 

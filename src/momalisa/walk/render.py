@@ -69,7 +69,8 @@ class Renderer:
         latents, states = self._sampler.denoise(
             torch.from_numpy(np.stack([latents for latents, _ in begun])).to(device),
             self._conditions.at([self._plan.point(frame.index) for frame in chunk]),
-            start_step=chunk[0].start_step,
+            steps=self._plan.steps(chunk[0].start_step),
+            denoised_at=self._plan.step_before(chunk[0].start_step),
             keep=self._plan.start_steps,
             denoised=torch.from_numpy(np.stack([denoised for _, denoised in begun])).to(device),
         )

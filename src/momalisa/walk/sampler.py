@@ -4,7 +4,7 @@ The scheduler is DPM-Solver++ 2M (Lu et al. 2022, arXiv:2211.01095) on Karras's 
 arXiv:2206.00364); after a branch it begins again at order 1, for the step before was another's.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -65,37 +65,39 @@ class Sampler:
         latents: Tensor,
         conditions: Conditions,
         *,
-        start_step: int = 0,
+        steps: Sequence[int] | None = None,
         keep: Collection[int] = (),
         denoised: Tensor | None = None,
+        denoised_at: int | None = None,
     ) -> tuple[Tensor, dict[int, BatchState]]:
-        """Takes latents (B, C, h, w), float32, at the noise level of `start_step` to the end.
+        """Takes latents (B, C, h, w), float32, at the noise level of the first of the steps to the end; by default all.
 
         Also gives the states before the steps in `keep`, as far as they are passed; that before the step after the last
-        one is the result. `denoised` is what the latents are known to become, None for pure noise.
+        one is the result. `denoised` is what the latents are known to become, as of an earlier step; None for noise.
         """
-        scheduler = self._scheduler(start_step)
-        if denoised is not None and start_step > 0:
+        steps = range(self.num_inference_steps) if steps is None else steps
+        scheduler = self._scheduler(steps, denoised_at)
+        if denoised is not None and denoised_at is not None:
             # The solver goes on at order 2, as if it had made the step before itself: so a frame right beside its parent
             # becomes what the parent became. Begun again at order 1 it may become something else.
             scheduler.model_outputs[-1] = denoised
             scheduler.lower_order_nums = 1
         states = {}
-        if denoised is not None and start_step in keep:
-            states[start_step] = BatchState(latents, denoised)
-        for step in range(start_step, self.num_inference_steps):
-            timestep = scheduler.timesteps[step]
+        if denoised is not None and steps and steps[0] in keep:
+            states[steps[0]] = BatchState(latents, denoised)
+        followers = [*steps[1:], self.num_inference_steps]
+        for step, after, timestep in zip(steps, followers, scheduler.timesteps[scheduler.begin_index :], strict=False):
             prediction = self._predict(scheduler.scale_model_input(latents, timestep), timestep, conditions, step)
             latents = scheduler.step(prediction, timestep, latents).prev_sample
-            if step + 1 in keep:
-                states[step + 1] = BatchState(latents, scheduler.model_outputs[-1])
+            if after in keep:
+                states[after] = BatchState(latents, scheduler.model_outputs[-1])
         if self.num_inference_steps in keep:
             states[self.num_inference_steps] = BatchState(latents, latents)
         return latents, states
 
     def noise_level(self, step: int) -> tuple[float, float]:
         """The shares (α, σ) of picture and noise before a step: latents are α × picture + σ × noise."""
-        scheduler = self._scheduler(0)
+        scheduler = self._scheduler(range(self.num_inference_steps), None)
         alpha, sigma = scheduler._sigma_to_alpha_sigma_t(scheduler.sigmas[step])
         return float(alpha), float(sigma)
 
@@ -116,10 +118,15 @@ class Sampler:
         output: Tensor = self._unet(latents.to(self._unet.dtype), timestep, embeddings.to(self._unet.dtype)).sample
         return output.float()
 
-    def _scheduler(self, start_step: int) -> Any:
+    def _scheduler(self, steps: Sequence[int], before: int | None) -> Any:
+        """One that takes these of the steps, and knows the noise level of the one before."""
         scheduler = DPMSolverMultistepScheduler.from_config(self._config)
         scheduler.set_timesteps(self.num_inference_steps, device=self._unet.device)
-        scheduler.set_begin_index(start_step)
+        known = [*([] if before is None else [before]), *steps]
+        scheduler.sigmas = scheduler.sigmas[[*known, self.num_inference_steps]]
+        scheduler.timesteps = scheduler.timesteps[known]
+        scheduler.num_inference_steps = len(known)
+        scheduler.set_begin_index(len(known) - len(steps))
         return scheduler
 
 

@@ -43,6 +43,7 @@ class Settings:
     compile: bool = False
     """torch.compile of the UNet: a minute at the start, faster afterwards on a GPU."""
     vae_slicing: bool | None = None
+    """Pictures are decoded one by one; None: on a processor, and on a GPU short of memory."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -128,7 +129,8 @@ def prepare(components: Components, device: torch.device, settings: Settings) ->
     components.vae.to(memory_format=torch.channels_last)
     slicing = settings.vae_slicing
     if slicing is None:
-        slicing = device.type == "cuda" and torch.cuda.mem_get_info(device)[0] < _SHORT_OF_MEMORY_BYTES
+        # The decoder's maps of one picture fit a processor's caches: one by one is twice as fast as many together.
+        slicing = device.type != "cuda" or torch.cuda.mem_get_info(device)[0] < _SHORT_OF_MEMORY_BYTES
     if slicing:
         components.vae.enable_slicing()
     if settings.compile:

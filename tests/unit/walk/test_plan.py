@@ -89,29 +89,42 @@ def test_a_guidance_interval_makes_steps_outside_of_it_cheap() -> None:
     some = Plan(path=Path(2), num_frames=20, num_inference_steps=20, guided_steps=(2, 12))
     assert all_guided.evaluations(0) == 40
     assert some.evaluations(0) == 30
-    assert some.evaluations(8) == 16
-    assert some.evaluations(15) == 5
+    # Every step up to the tenth, then every second one.
+    assert some.steps(8) == (8, 9, 10, 12, 14, 16, 18)
+    assert some.evaluations(8) == 7 + 3
+    assert some.evaluations(16) == 2
 
 
 def test_close_parents_branch_late_and_distant_ones_early() -> None:
     branching = Branching(earliest=0.4, latest=0.8, far=1.0, num_levels=3)
-    assert branching.start_steps(25) == (10, 15, 20)
+    assert branching.start_steps(25) == (10, 14, 20)
+    assert set(branching.start_steps(25)) <= set(branching.steps(25))
     steps = [branching.start_step(distance, 25) for distance in (0.0, 0.25, 0.5, 0.75, 1.0, 7.0)]
-    assert steps == [20, 15, 15, 10, 10, 10]
+    assert steps == [20, 14, 14, 10, 10, 10]
     with pytest.raises(ConfigError, match="earliest ≤ latest"):
         Branching(earliest=0.9, latest=0.5)
 
 
-def test_frames_go_to_the_widest_gap_a_few_first() -> None:
-    plan = Plan(path=Path(2), num_frames=48, num_inference_steps=25)
+def test_a_leap_between_alike_prompts_is_bridged_late() -> None:
+    branching = Branching(earliest=0.4, latest=0.8, far=1.0, num_levels=3, earliest_when_narrow=0.5)
+    assert branching.start_step(7.0, 25) == 10
+    assert branching.start_step(7.0, 25, is_narrow=True) == 14
+    assert branching.start_step(0.0, 25, is_narrow=True) == 20
+    with pytest.raises(ConfigError, match="narrow"):
+        Branching(narrow=-1)
+
+
+def test_frames_go_to_the_widest_gap_a_few_first_and_the_others_wait() -> None:
+    plan = Plan(path=Path(2), num_frames=48, num_inference_steps=25, branching=Branching(fan=3))
     keys = plan.keys()
     assert len(keys) == 9
-    distances = [0.1] * 8
+    distances = [0.15] * 8
     distances[5] = 2.0
     left, right = keys[5].index, keys[6].index
-    few = [frame for frame in next_round(plan, keys, distances) if left < frame.index < right]
+    few = next_round(plan, keys, distances)
     assert 5 <= len(few) <= 9
-    assert {frame.start_step for frame in few} == {12}
+    assert all(left < frame.index < right for frame in few)
+    assert {frame.start_step for frame in few} == {4}
 
 
 @settings(max_examples=40, deadline=None)

@@ -14,7 +14,7 @@ REQUEST = WalkRequest(
     waypoints=(Waypoint(prompt='a "quoted" flèche', adapters={"gs://bucket/lora": 0.5}), Waypoint(prompt="b", seed=3)),
     num_frames=7,
     shape="loop",
-    branching=Branching(fan=4),
+    branching=Branching(earliest=0.5, fan=4),
 )
 STEP = 1 << REQUEST.plan.depth
 HALVES = tuple(Frame(i * STEP // 8, (0, STEP), 12) for i in range(1, 6))
