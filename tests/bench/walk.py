@@ -26,6 +26,7 @@ from momalisa.styles.classifier import load_classifier
 from momalisa.styles.distances import perceptual_distance
 from momalisa.terminal import counted
 from momalisa.walk.report import evenness, ghost_share, sharpness
+from momalisa.walk.studio import Settings, prepare
 from tests.bench.walk_sides import (
     BATCH,
     Pair,
@@ -42,7 +43,7 @@ from tests.bench.walk_sides import (
     request_of,
 )
 
-_INTERVAL, _WHOLE = (0.0, 0.6), (0.0, 1.0)
+_WHOLE = (0.0, 1.0)
 _LONG, _SHORT = 300, 30
 _RESAMPLES = 2000
 _MIN_POOLED = 128
@@ -73,12 +74,15 @@ def main() -> int:
     if flags.timed_pairs < 1 or flags.pairs * flags.frames < _MIN_POOLED:
         parser.error(f"take at least one timed pair, and {_MIN_POOLED} frames over all pairs")
     torch.set_num_threads(flags.threads)
-    components, pairs = load_components(flags.model), choose_pairs(flags.pairs)
+    components = prepare(load_components(flags.model), torch.device("cpu"), Settings())
+    plain, pairs = load_components(flags.model), choose_pairs(flags.pairs)
     rows: list[dict[str, float]] = []
     pools: dict[str, list[Any]] = {"hybrid": [], "text": []}
     with counted("pairs", len(pairs)) as advance:
         for number, pair in enumerate(pairs):
-            sides = draw_sides(components, pair, flags, timed=number < flags.timed_pairs)
+            sides = draw_sides(components, pair, flags)
+            if number < flags.timed_pairs:
+                sides.update(draw_baselines(plain, pair, flags))
             rows.append(measure(components, pair, sides))
             for mode, pool in pools.items():
                 pool.append(_evenly(sides[mode].frames, flags.frames))
@@ -96,26 +100,29 @@ def main() -> int:
     return 0 if fewer_ghosts and more_even and all(_reached(record, name) for name in _GOALS) else 1
 
 
-def draw_sides(components: Any, pair: Pair, flags: argparse.Namespace, *, timed: bool) -> dict[str, Side]:
-    """Every side's walk of one pair."""
+def draw_sides(components: Any, pair: Pair, flags: argparse.Namespace) -> dict[str, Side]:
+    """Our walks of one pair: the three modes, and `hybrid` with guidance at every step."""
     settings = {"num_frames": flags.frames, "num_inference_steps": flags.steps}
-    request = request_of(pair, **settings)
-    narrow = request_of(pair, guidance_interval=_INTERVAL, **settings)
-    wide = request_of(pair, guidance_interval=_WHOLE, **settings)
+    requests = {
+        "hybrid": request_of(pair, **settings),
+        "hybrid_whole": request_of(pair, guidance_interval=_WHOLE, **settings),
+        "text": request_of(pair, mode="text", **settings),
+        "image": request_of(pair, mode="image", **settings),
+    }
+    with tempfile.TemporaryDirectory() as folder:
+        return {name: ours(components, request, Path(folder) / name) for name, request in requests.items()}
+
+
+def draw_baselines(components: Any, pair: Pair, flags: argparse.Namespace) -> dict[str, Side]:
+    """The walks of diffusers' users: a model as it is loaded, guidance at every step."""
+    request = request_of(pair, num_frames=flags.frames, num_inference_steps=flags.steps)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        sides = {
-            "hybrid": ours(components, request, folder / "hybrid"),
-            "hybrid_interval": ours(components, narrow, folder / "interval"),
-            "hybrid_whole": ours(components, wide, folder / "whole"),
-            "text": ours(components, request_of(pair, mode="text", **settings), folder / "text"),
-            "image": ours(components, request_of(pair, mode="image", **settings), folder / "image"),
+        return {
+            "framewise": diffusers_walk(components, request, folder / "a", batch_size=1),
+            "batched": diffusers_walk(components, request, folder / "b", batch_size=BATCH),
+            "first": diffusers_walk(components, request, folder / "c", batch_size=flags.frames, first_version=True),
         }
-        if timed:
-            sides["framewise"] = diffusers_walk(components, wide, folder / "a", batch_size=1)
-            sides["batched"] = diffusers_walk(components, wide, folder / "b", batch_size=BATCH)
-            sides["first"] = diffusers_walk(components, wide, folder / "c", batch_size=flags.frames, first_version=True)
-    return sides
 
 
 def measure(components: Any, pair: Pair, sides: dict[str, Side]) -> dict[str, float]:
@@ -146,7 +153,7 @@ def measure(components: Any, pair: Pair, sides: dict[str, Side]) -> dict[str, fl
         row[f"ghost_share_{mode}"] = ghost_share(frames)
         row[f"agreement_{mode}"] = agreement(classifier, frames, pair.manners)
         row[f"seconds_{mode}"] = sides[mode].seconds
-    row["speedup_of_interval"] = sides["hybrid_whole"].seconds / sides["hybrid_interval"].seconds
+    row["speedup_of_interval"] = sides["hybrid_whole"].seconds / hybrid.seconds
     if "framewise" in sides:
         row["speedup_vs_framewise"] = sides["framewise"].seconds / hybrid.seconds
         row["speedup_vs_framewise_whole"] = sides["framewise"].seconds / sides["hybrid_whole"].seconds

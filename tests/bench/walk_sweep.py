@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 sys.path.insert(0, str(Path(__file__).parents[2]))  # the folder of `tests`, when this file is run by itself
 
@@ -25,6 +26,7 @@ from momalisa.styles.distances import perceptual_distance
 from momalisa.terminal import counted
 from momalisa.walk.plan import Branching
 from momalisa.walk.report import evenness, ghost_share, sharpness
+from momalisa.walk.studio import Settings, prepare
 from tests.bench.walk_sides import (
     Pair,
     choose_pairs,
@@ -61,7 +63,8 @@ def main() -> int:
     parser.add_argument("--plot", type=Path, metavar="FILE")
     parser.add_argument("--json", type=Path, metavar="FILE")
     flags = parser.parse_args()
-    components, pairs = load_components(flags.model), choose_pairs(flags.pairs)
+    components = prepare(load_components(flags.model), torch.device("cpu"), Settings())
+    pairs = choose_pairs(flags.pairs)
     rows = sweep(components, pairs, flags.frames)
     for row in rows:
         print(

@@ -51,8 +51,8 @@ class Branching:
     narrow: float = 2.0
     """A gap in which so many frames of a walk even in t have no room is a narrow one."""
     earliest_when_narrow: float = 0.6
-    """As `earliest`, in narrow gaps: their prompts are alike, so what is far apart there is so by a leap of the model's,
-    to one side of which a frame that began early would fall too."""
+    """As `earliest`, in narrow gaps: their prompts are alike, so what is far apart there is so by a leap of the
+    model's, to one side of which a frame that began early would fall too."""
     num_levels: int = 4
     """So many steps there are to begin at, evenly from the earliest to the latest: those states are kept."""
     settled: float = 0.5
@@ -63,9 +63,11 @@ class Branching:
     """Of the frames may be key frames, denoised in full."""
     max_key_intervals: int = 8
     """Between two stops, in a power of two: longer walks begin with no more."""
-    fan: int = 2
+    fan: int = 3
     """Into so many intervals a gap may be cut at once; longer ones are cut into such first."""
-    repair_from: float = 1.7
+    reserve: float = 0.08
+    """Of the frames are held back for the gaps that turn out to be the widest."""
+    repair_from: float = 2.5
     """A step of so many times the median one is a jump, and gets a frame more."""
 
     def __post_init__(self) -> None:
@@ -79,8 +81,9 @@ class Branching:
             raise ConfigError(f"fan {self.fan} and max_key_intervals {self.max_key_intervals}: take at least 2 and 1")
         if self.far <= 0 or self.repair_from <= 1:
             raise ConfigError(f"far {self.far} must be above 0, repair_from {self.repair_from} above 1")
-        if not 0 <= self.key_share <= 1 or self.num_levels > _MAX_LEVELS:
-            raise ConfigError(f"key_share {self.key_share} must be in 0 … 1, num_levels at most {_MAX_LEVELS}")
+        if not (0 <= self.key_share <= 1 and 0 <= self.reserve <= 1) or self.num_levels > _MAX_LEVELS:
+            shares = f"key_share {self.key_share} and reserve {self.reserve}"
+            raise ConfigError(f"{shares} must be in 0 … 1, num_levels at most {_MAX_LEVELS}")
 
     def steps(self, num_inference_steps: int) -> tuple[int, ...]:
         """Those that frames between two parents take, from where they begin."""
@@ -233,10 +236,9 @@ class Plan:
 
     def steps(self, start_step: int) -> tuple[int, ...]:
         """Those that a frame takes from this one on. What begins where the walk does takes every step."""
-        taken = range(self.num_inference_steps)
-        if start_step > self.entry_step:
-            taken = self.branching.steps(self.num_inference_steps)
-        return tuple(step for step in taken if step >= start_step)
+        if start_step <= self.entry_step:
+            return tuple(range(start_step, self.num_inference_steps))
+        return tuple(step for step in self.branching.steps(self.num_inference_steps) if step >= start_step)
 
     def step_before(self, start_step: int) -> int | None:
         """The one whose prediction a frame goes on from."""
@@ -275,7 +277,10 @@ def next_round(plan: Plan, frames: Sequence[Frame], distances: Sequence[float]) 
         return ahead
     gaps = _gaps(plan, frames, distances)
     durations = _durations(plan, gaps)
-    counts = _limited(share_out(plan.path.num_intervals(plan.num_frames), durations), gaps)
+    first = max(plan.path.min_frames, plan.num_frames - int(plan.num_frames * plan.branching.reserve))
+    if len(frames) >= first:
+        return _in_the_widest(plan, gaps, durations, plan.num_frames - len(frames))
+    counts = _limited(share_out(plan.path.num_intervals(first), durations), gaps)
     pace = _pace(plan, gaps, durations)
     fan = plan.branching.fan
     # While the length of some is but guessed, the others wait: what is placed by a rough guess stays there.
@@ -353,6 +358,19 @@ def _durations(plan: Plan, gaps: Sequence[_Gap]) -> list[float]:
         gone = np.concatenate([[0.0], np.cumsum(inside)])
         durations += (np.diff(np.interp(gone / gone[-1], eased, x)) * gone[-1]).tolist()
     return durations
+
+
+def _in_the_widest(plan: Plan, gaps: Sequence[_Gap], durations: Sequence[float], num_frames: int) -> tuple[Frame, ...]:
+    """So many frames where the steps are the widest, each of which makes them narrower."""
+    counts = [1] * len(gaps)
+    for _ in range(num_frames):
+        with_room = [i for i, gap in enumerate(gaps) if counts[i] < gap.width]
+        counts[max(with_room, key=lambda i: (durations[i] / counts[i], -i))] += 1
+    return tuple(
+        _between(plan, gap, gap.begin + gap.width * part // count)
+        for gap, count in zip(gaps, counts, strict=True)
+        for part in range(1, count)
+    )
 
 
 def _limited(counts: list[int], gaps: Sequence[_Gap]) -> list[int]:

@@ -1,7 +1,7 @@
 """Denoise batches of latents from any step on, and keep the states from which others may branch off.
 
 The scheduler is DPM-Solver++ 2M (Lu et al. 2022, arXiv:2211.01095) on Karras's noise levels (2022,
-arXiv:2206.00364); after a branch it begins again at order 1, for the step before was another's.
+arXiv:2206.00364); after a branch it goes on at order 2, from what the parents were last predicted to become.
 """
 
 from collections.abc import Collection, Sequence
@@ -78,8 +78,8 @@ class Sampler:
         steps = range(self.num_inference_steps) if steps is None else steps
         scheduler = self._scheduler(steps, denoised_at)
         if denoised is not None and denoised_at is not None:
-            # The solver goes on at order 2, as if it had made the step before itself: so a frame right beside its parent
-            # becomes what the parent became. Begun again at order 1 it may become something else.
+            # The solver goes on at order 2, as if it had made the step before itself: so a frame right beside its
+            # parent becomes what the parent became. Begun again at order 1 it may become something else.
             scheduler.model_outputs[-1] = denoised
             scheduler.lower_order_nums = 1
         states = {}

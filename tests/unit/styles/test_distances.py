@@ -55,3 +55,14 @@ def test_pictures_that_are_all_the_same_have_no_diversity(classifier: StyleClass
     assert diversity(classifier, [pictures(1, 1, 1)], [real]) == 0
     with pytest.raises(ValueError, match="at least two"):
         mean_pairwise_distance(classifier, pictures(1))
+
+
+def test_pictures_that_look_alike_are_near_though_the_main_axis_of_their_colours_turns_over(
+    classifier: StyleClassifier,
+) -> None:
+    stripes = np.zeros((128, 128, 3), dtype=np.uint8)
+    stripes[np.arange(128) % 16 < 8] = (200, 60, 90)
+    rarer, commoner = stripes.copy(), stripes.copy()
+    rarer[:8, :4], commoner[8:16, :4] = stripes[8, 0], stripes[0, 0]  # now the one colour is the rarer, now the other
+    apart = perceptual_distance(classifier, rarer[None], commoner[None])
+    assert apart < 0.05 * perceptual_distance(classifier, rarer[None], pictures(3))

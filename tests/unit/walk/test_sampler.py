@@ -80,9 +80,7 @@ def test_states_are_kept_where_asked_and_lead_to_the_same_end(
     assert (states[STEPS].latents == whole).all()
     before = sampler.num_evaluations
     state = states[4]
-    again, _ = sampler.denoise(
-        state.latents, conditions, steps=range(4, STEPS), denoised=state.denoised, denoised_at=3
-    )
+    again, _ = sampler.denoise(state.latents, conditions, steps=range(4, STEPS), denoised=state.denoised, denoised_at=3)
     assert sampler.num_evaluations - before == 3 * 2 * (STEPS - 4)
     torch.testing.assert_close(again, whole, atol=1e-4, rtol=1e-4)
     # Begun again at order 1, or in fewer steps: nearer than what it began from, but not equal.
