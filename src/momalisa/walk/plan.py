@@ -32,6 +32,8 @@ MODES: tuple[str, ...] = ("text", "image", "hybrid")
 
 _EASED_POINTS = 4097
 _MAX_LEVELS = 64
+_NEARLY_WIDEST = 0.5
+"""Gaps of so much of the widest one are cut together with it."""
 MAX_REPAIRS = 0.1
 """Of the frames that were asked for."""
 _TRACE = 1e-9
@@ -63,7 +65,7 @@ class Branching:
     """Of the frames may be key frames, denoised in full."""
     max_key_intervals: int = 8
     """Between two stops, in a power of two: longer walks begin with no more."""
-    fan: int = 3
+    fan: int = 2
     """Into so many intervals a gap may be cut at once; longer ones are cut into such first."""
     reserve: float = 0.08
     """Of the frames are held back for the gaps that turn out to be the widest."""
@@ -283,8 +285,13 @@ def next_round(plan: Plan, frames: Sequence[Frame], distances: Sequence[float]) 
     counts = _limited(share_out(plan.path.num_intervals(first), durations), gaps)
     pace = _pace(plan, gaps, durations)
     fan = plan.branching.fan
-    # While the length of some is but guessed, the others wait: what is placed by a rough guess stays there.
-    ripe = [(gap, count) for gap, count in zip(gaps, counts, strict=True) if count > fan or max(counts) <= fan]
+    # Wide gaps turn out to be longer than they look, so the narrower ones wait: what is placed by a guess stays there.
+    widest = max(duration for duration, count in zip(durations, counts, strict=True) if count > 1)
+    ripe = [
+        (gap, count)
+        for gap, count, duration in zip(gaps, counts, durations, strict=True)
+        if count > 1 and duration >= _NEARLY_WIDEST * widest
+    ]
     return tuple(_between(plan, gap, index) for gap, count in ripe for index in _places(gap, count, fan, pace))
 
 
