@@ -26,9 +26,11 @@ from momalisa.styles.distances import perceptual_distance
 from momalisa.terminal import counted
 from momalisa.walk.plan import Branching
 from momalisa.walk.report import evenness, ghost_share, sharpness
+from momalisa.walk.request import WalkRequest
 from momalisa.walk.studio import Settings, prepare
 from tests.bench.walk_sides import (
     Pair,
+    Side,
     choose_pairs,
     latent_steps,
     ours,
@@ -38,21 +40,26 @@ from tests.bench.walk_sides import (
 )
 
 _DENSE = 4
+_VALUES: dict[str, tuple[float, ...]] = {
+    "earliest": (0.04, 0.32, 0.5),
+    "latest": (0.7, 0.95),
+    "far": (0.45, 1.8),
+    "narrow": (0.0, 1.0, 4.0),
+    "settled": (0.0, 1.0),
+    "stride": (3,),
+    "key_share": (0.1, 0.3),
+    "fan": (4,),
+    "reserve": (0.0,),
+}
 
 
-def settings() -> Iterator[tuple[str, dict[str, Any]]]:
-    """Names and what they change."""
+def settings() -> Iterator[tuple[str, Branching]]:
+    """The default, and what differs from it in one thing."""
     plain = Branching()
-    intervals = {"whole": (0.0, 1.0), "to 60 %": (0.0, 0.6), "16–60 %": (0.16, 0.6)}
-    for earliest in (0.2, 0.35, 0.5):
-        for latest in (0.6, 0.75, 0.88):
-            yield f"{earliest}–{latest}", {"branching": replace(plain, earliest=earliest, latest=latest)}
-    for name, interval in intervals.items():
-        yield f"guidance {name}", {"guidance_interval": interval}
-    for far in (0.25, 0.5, 1.0, 2.0):
-        yield f"far {far}", {"branching": replace(plain, far=far)}
-    for share in (0.1, 0.2, 0.3):
-        yield f"keys {share}", {"branching": replace(plain, key_share=share)}
+    yield "default", plain
+    for name, values in _VALUES.items():
+        for value in values:
+            yield f"{name} {value:g}", replace(plain, **{name: value})
 
 
 def main() -> int:
@@ -87,8 +94,9 @@ def sweep(components: Any, pairs: list[Pair], num_frames: int) -> list[dict[str,
         for pair in pairs:
             dense = ours(components, request_of(pair, mode="text", num_frames=_DENSE * (num_frames - 1) + 1))
             advance(1)
-            for name, changes in listed:
-                found.setdefault(name, []).append(_row(components, pair, dense, num_frames, changes))
+            for name, branching in listed:
+                request = request_of(pair, num_frames=num_frames, branching=branching)
+                found.setdefault(name, []).append(_row(components, request, dense))
                 advance(1)
     return [
         {"setting": name, **{key: float(np.median([row[key] for row in rows])) for key in rows[0]}}
@@ -96,18 +104,19 @@ def sweep(components: Any, pairs: list[Pair], num_frames: int) -> list[dict[str,
     ]
 
 
-def _row(components: Any, pair: Pair, dense: Any, num_frames: int, changes: dict[str, Any]) -> dict[str, float]:
+def _row(components: Any, request: WalkRequest, dense: Side) -> dict[str, float]:
     classifier = load_classifier()
-    side = ours(components, request_of(pair, num_frames=num_frames, **changes))
+    side = ours(components, request)
     walk = side.walk
+    assert walk is not None
+    assert dense.walk is not None
     nearest = [
         round(frame.index / walk.request.plan.num_grid_steps * (len(dense.frames) - 1)) for frame in walk.placement
     ]
     text = dense.frames[::_DENSE]
     apart = perceptual_distance(classifier, side.frames, dense.frames[nearest]).numpy()
-    plan = walk.request.plan
     return {
-        "cost": walk.num_evaluations / (num_frames * 2 * walk.request.num_inference_steps),
+        "cost": walk.num_evaluations / dense.walk.num_evaluations * len(dense.frames) / len(text),
         "fidelity": float(apart.mean() / np.mean(perceptual_steps(classifier, text))),
         "even_pixels": evenness(pixel_steps(side.frames)),
         "even_latents": evenness(latent_steps(components, side.frames)),
@@ -115,7 +124,6 @@ def _row(components: Any, pair: Pair, dense: Any, num_frames: int, changes: dict
         "ghosts": ghost_share(side.frames),
         "text_ghosts": ghost_share(text),
         "sharpness": float(np.mean([sharpness(f) for f in side.frames]) / np.mean([sharpness(f) for f in text])),
-        "far_share": float(np.mean([frame.start_step == min(plan.start_steps) for frame in walk.placement])),
         "median_step": float(np.median(walk.distances)),
         "seconds": side.seconds,
     }

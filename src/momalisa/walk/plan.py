@@ -32,6 +32,8 @@ MODES: tuple[str, ...] = ("text", "image", "hybrid")
 
 _EASED_POINTS = 4097
 _MAX_LEVELS = 64
+_MAX_PIECES = 4
+"""That a gap is cut into at once: who comes later has nearer parents."""
 _NEARLY_WIDEST = 0.5
 """Gaps of so much of the widest one are cut together with it."""
 MAX_REPAIRS = 0.1
@@ -411,5 +413,5 @@ def _places(gap: _Gap, count: int, fan: int, pace: Floats) -> list[int]:
     )
     if count <= fan:
         return points[1:-1]
-    pieces = math.ceil(count / fan)
+    pieces = min(_MAX_PIECES, math.ceil(count / fan))
     return [points[round(i * count / pieces)] for i in range(1, pieces)]
