@@ -122,7 +122,7 @@ def test_frames_go_to_the_widest_gap_a_few_first_and_the_others_wait() -> None:
     distances[5] = 2.0
     left, right = keys[5].index, keys[6].index
     few = next_round(plan, keys, distances)
-    assert 5 <= len(few) <= 9
+    assert len(few) == 3  # four pieces at once, however long it is
     assert all(left < frame.index < right for frame in few)
     assert {frame.start_step for frame in few} == {4}
 
