@@ -10,9 +10,10 @@ from momalisa.config import to_dict
 from momalisa.walk.addresses import Rendition, frame_addresses
 from momalisa.walk.frames import Drawn, Frames, Pixels
 from momalisa.walk.placement import Journal, MemoryJournal, check_rounds
-from momalisa.walk.plan import Frame, Plan, first_round, next_round, repair_round
+from momalisa.walk.plan import Frame, Plan
 from momalisa.walk.render import Renderer, chunks
 from momalisa.walk.request import WalkRequest
+from momalisa.walk.rounds import first_round, next_round, repair_round
 from momalisa.walk.sketches import Sketch, distance
 
 

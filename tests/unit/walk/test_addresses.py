@@ -7,8 +7,9 @@ import pytest
 
 from momalisa.errors import ConfigError
 from momalisa.walk.addresses import Rendition, frame_addresses
-from momalisa.walk.plan import Frame, next_round
+from momalisa.walk.plan import Frame
 from momalisa.walk.request import WalkRequest, Waypoint
+from momalisa.walk.rounds import next_round
 
 RENDITION = Rendition(
     model_fingerprints={"unet": "u", "vae": "v", "text_encoder": "t"},

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from momalisa.errors import ConfigError
 from momalisa.walk.path import EASINGS, Path
-from momalisa.walk.plan import MODES, Branching, Frame, Plan, first_round, next_round, repair_round
+from momalisa.walk.plan import MODES, Branching, Frame, Plan
+from momalisa.walk.rounds import first_round, next_round, repair_round
 
 
 @st.composite
