@@ -16,7 +16,12 @@ MomalisaError
 ├── IntegrityError                   bytes differ from their recorded hash, a file is cut short
 ├── TrainingError                    a run that cannot go on
 │   └── NonFiniteLossError           names the samples
-└── WalkError                        walks that cannot go on
+├── WalkError                        walks that cannot go on
+└── ServiceError                     the service says no
+    ├── BusyError                    no capacity or quota now; says when to come back
+    ├── ForbiddenError               somebody else's
+    ├── GoneError                    taken down
+    └── HandoverError                a newer release serves
 """
 
 
@@ -86,3 +91,27 @@ class NonFiniteLossError(TrainingError):
 
 class WalkError(MomalisaError):
     """Walks that cannot go on."""
+
+
+class ServiceError(MomalisaError):
+    """The service says no."""
+
+
+class BusyError(ServiceError):
+    """There is no capacity, or the quota is used up."""
+
+    def __init__(self, message: str, retry_after_s: float) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
+
+
+class ForbiddenError(ServiceError):
+    """This is somebody else's."""
+
+
+class GoneError(ServiceError):
+    """It was taken down."""
+
+
+class HandoverError(ServiceError):
+    """A newer release serves: connect anew."""

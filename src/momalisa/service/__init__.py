@@ -1,0 +1,1 @@
+"""Walks over HTTP: see the README beside this file."""
