@@ -3,6 +3,7 @@
 MomalisaError
 ├── InputError (ValueError)          the caller's mistake; the message names the fix
 │   ├── ConfigError                  a recipe, a flag, a `--set`, a batch that cannot be
+│   ├── FieldsError                  fields of a request, each with what is wrong with it
 │   ├── DatasetError                 a dataset or cache that is missing, empty or does not match
 │   ├── ModelError                   a model that is missing, incomplete or not safetensors
 │   └── UriError                     a URI that cannot be understood
@@ -19,10 +20,16 @@ MomalisaError
 ├── WalkError                        walks that cannot go on
 └── ServiceError                     the service says no
     ├── BusyError                    no capacity or quota now; says when to come back
+    ├── UnauthorizedError            nobody that we know
     ├── ForbiddenError               somebody else's
     ├── GoneError                    taken down
+    ├── RefusedError                 words or a picture that are not shown here
+    ├── TooLargeError                more bytes than are taken
+    ├── UnsupportedMediaError        a kind of content that is not taken
     └── HandoverError                a newer release serves
 """
+
+from collections.abc import Mapping
 
 
 class MomalisaError(Exception):
@@ -35,6 +42,14 @@ class InputError(MomalisaError, ValueError):
 
 class ConfigError(InputError):
     """A recipe, a flag, a `--set` or a batch that cannot be."""
+
+
+class FieldsError(InputError):
+    """Fields of a request that cannot be: what is wrong, by the field's path (`waypoints.0.prompt`)."""
+
+    def __init__(self, fields: Mapping[str, str]) -> None:
+        super().__init__("; ".join(f"{field}: {message}" for field, message in fields.items()))
+        self.fields = dict(fields)
 
 
 class DatasetError(InputError):
@@ -105,12 +120,28 @@ class BusyError(ServiceError):
         self.retry_after_s = retry_after_s
 
 
+class UnauthorizedError(ServiceError):
+    """Neither a key that is known nor a session, where one is needed."""
+
+
 class ForbiddenError(ServiceError):
     """This is somebody else's."""
 
 
 class GoneError(ServiceError):
     """It was taken down."""
+
+
+class RefusedError(ServiceError):
+    """Words or a picture that are not shown here."""
+
+
+class TooLargeError(ServiceError):
+    """More bytes than are taken."""
+
+
+class UnsupportedMediaError(ServiceError):
+    """A kind of content that is not taken."""
 
 
 class HandoverError(ServiceError):

@@ -112,10 +112,10 @@ def channel_sums(image: Image.Image) -> tuple[int, list[int], list[int]]:
     return image.width * image.height, (counts @ values).tolist(), (counts @ (values * values)).tolist()
 
 
-def read_picture(data: bytes, name: str) -> Image.Image:
+def read_picture(data: bytes, name: str, *, max_pixels: int = MAX_PIXELS) -> Image.Image:
     """As `decode`, for one picture that somebody gives: raises InputError with the reason."""
     try:
-        return decode(data).image
+        return decode(data, max_pixels=max_pixels).image
     except UnusableImageError as e:
         raise InputError(f"{name} cannot be used: {e}") from e
 

@@ -126,6 +126,8 @@ class Walks(Protocol):
     async def submit(self, request: WalkRequest, owner: Owner, *, idempotency_key: str | None = None) -> WalkStatus:
         """A new walk, or that of the same idempotency key.
 
+        A waypoint's `picture_sha256` is, here and in every status, the id that `keep_picture` gave.
+
         Raises BusyError (no capacity, or the owner's quota is used up), AlreadyExistsError (the idempotency key came
         with another request), ConfigError (a model that is not served, a picture that is not there).
         """

@@ -1,0 +1,193 @@
+"""What of walks and works is in the bucket. Plain objects, each written seldom; nothing is only in memory."""
+
+import json
+import secrets
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from momalisa.config import from_dict, to_dict
+from momalisa.errors import AlreadyExistsError, ConfigError, ConflictError, GoneError, ObjectNotFoundError
+from momalisa.storage import Store
+from momalisa.walk.request import WalkRequest
+
+_ID_BYTES = 16
+_FAR = 10**13
+"""Milliseconds beyond any time: subtracted from, so that the newest come first by name."""
+_MAX_SWAPS = 8
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class WalkRecord:
+    """A walk as its owner has it; times are seconds since 1970."""
+
+    id: str
+    work: str
+    owner: str
+    created_at: float
+    request: WalkRequest
+    cancelled_at: float | None = None
+    is_featured: bool = False
+    is_taken_down: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Manifest:
+    """What a work became: enough to show it, and to make it again."""
+
+    addresses: tuple[str, ...]
+    """Of the frames, in the order in which they are shown."""
+    announced: tuple[tuple[str, float], ...]
+    """Address and place of each rendered frame, in the order in which they were announced."""
+    durations_s: tuple[float, ...]
+    num_rendered: int
+    """Frames that were not there already."""
+    unet_evaluations: int
+    renderer_seconds: float
+    ended_at: float
+    report: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Failure:
+    """Why a work was given up."""
+
+    code: str
+    detail: str
+    ended_at: float
+
+
+def new_id() -> str:
+    """One that nobody guesses: 128 bits of chance."""
+    return secrets.token_urlsafe(_ID_BYTES).replace("-", "x").replace("_", "y")
+
+
+class Records:
+    """Walks and works in a bucket. Methods that take an id raise ObjectNotFoundError for one that is not there."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def create_walk(self, record: WalkRecord) -> None:
+        """A new walk; its work is there."""
+        # What is looked up comes first: a walk that nobody was told of yet does no harm.
+        self._store.create(f"works/{record.work}/walks/{record.id}", b"")
+        self._store.create(f"owners/{record.owner}/{_stamp(record)}", b"")
+        self._store.create(_walk_key(record.id), json.dumps(to_dict(record)).encode())
+
+    def walk(self, walk_id: str) -> WalkRecord:
+        """Raises GoneError for one that was taken down."""
+        record = from_dict(WalkRecord, json.loads(self._store.read_bytes(_walk_key(walk_id))))
+        if record.is_taken_down:
+            raise GoneError("this walk was taken down")
+        return record
+
+    def change_walk(self, walk_id: str, **changes: Any) -> WalkRecord:
+        """Changes a walk, whoever else changes it at the same time. Raises ConflictError if they never stop."""
+        for _ in range(_MAX_SWAPS):
+            data, version = self._store.read_versioned(_walk_key(walk_id))
+            record = replace(from_dict(WalkRecord, json.loads(data)), **changes)
+            try:
+                self._store.compare_and_swap(_walk_key(walk_id), json.dumps(to_dict(record)).encode(), version)
+            except ConflictError:
+                continue
+            return record
+        raise ConflictError(f"the walk {walk_id} is being changed all the time: try again")
+
+    def unwant(self, record: WalkRecord) -> None:
+        """A walk that is cancelled or deleted: its work is wanted by one less."""
+        self._store.delete(f"works/{record.work}/walks/{record.id}")
+
+    def delete_walk(self, record: WalkRecord) -> None:
+        """Removes a walk and its places in lists; its work is left to retention."""
+        self.unwant(record)
+        self._store.delete(f"owners/{record.owner}/{_stamp(record)}")
+        self._store.delete(f"gallery/{_stamp(record)}")
+        self._store.delete(_walk_key(record.id))
+
+    def set_featured(self, record: WalkRecord, featured: bool) -> WalkRecord:
+        """Shows a walk in the gallery, or no more."""
+        if featured:
+            self._store.write_bytes(f"gallery/{_stamp(record)}", b"")
+        else:
+            self._store.delete(f"gallery/{_stamp(record)}")
+        return self.change_walk(record.id, is_featured=featured)
+
+    def take_down(self, record: WalkRecord) -> None:
+        """Removes a walk from sight."""
+        self._store.delete(f"gallery/{_stamp(record)}")
+        self.change_walk(record.id, is_taken_down=True, is_featured=False)
+
+    def page(self, folder: str, limit: int, cursor: str | None) -> tuple[list[str], str | None]:
+        """Ids of walks in a list, newest first, from after the cursor on, and the next cursor."""
+        if cursor is not None and not cursor.replace("-", "").isalnum():
+            raise ConfigError(f"the cursor {cursor!r} is none: take the one that the last page gave")
+        names = [entry.key.rpartition("/")[2] for entry in self._store.list(folder)]
+        later = [name for name in names if cursor is None or name > cursor]
+        more = later[limit - 1] if len(later) > limit else None
+        return [name.partition("-")[2] for name in later[:limit]], more
+
+    def open_work(self, work: str, request: WalkRequest, owner: str) -> None:
+        """A work to be done, for all conductors to see; again is fine."""
+        _create(self._store, f"works/{work}/request.json", {"request": to_dict(request), "owner": owner})
+        _create(self._store, f"queue/{work}", {})
+
+    def waiting_works(self) -> list[str]:
+        """Works that are not ended."""
+        return [entry.key.rpartition("/")[2] for entry in self._store.list("queue")]
+
+    def work_request(self, work: str) -> tuple[WalkRequest, str]:
+        """What is rendered, and for whom it was asked first."""
+        content = json.loads(self._store.read_bytes(f"works/{work}/request.json"))
+        return from_dict(WalkRequest, content["request"]), content["owner"]
+
+    def wanted_by(self, work: str) -> list[str]:
+        """Ids of the walks that are not cancelled."""
+        return [entry.key.rpartition("/")[2] for entry in self._store.list(f"works/{work}/walks")]
+
+    def end_work(self, work: str, outcome: Manifest | Failure) -> None:
+        """Says what became of a work. Who comes second changes nothing."""
+        name = "manifest" if isinstance(outcome, Manifest) else "failure"
+        _create(self._store, f"works/{work}/{name}.json", to_dict(outcome))
+        self._store.delete(f"queue/{work}")
+
+    def give_up(self, work: str) -> None:
+        """A work that nobody wants any more."""
+        self._store.delete(f"queue/{work}")
+
+    def reopen(self, work: str) -> None:
+        """A work that failed or was given up, and is asked for again."""
+        self._store.delete(f"works/{work}/failure.json")
+
+    def outcome(self, work: str) -> Manifest | Failure | None:
+        """What became of a work; None while it goes on."""
+        for name, kind in (("manifest", Manifest), ("failure", Failure)):
+            try:
+                return from_dict(kind, json.loads(self._store.read_bytes(f"works/{work}/{name}.json")))  # type: ignore[type-var]
+            except ObjectNotFoundError:
+                continue
+        return None
+
+    def remember_key(self, owner: str, idempotency_key: str, walk_id: str) -> str:
+        """The walk that an idempotency key stands for: this one, or that of the first time."""
+        key = f"idempotency/{owner}/{idempotency_key}"
+        try:
+            self._store.create(key, walk_id.encode())
+        except AlreadyExistsError:
+            return self._store.read_bytes(key).decode()
+        return walk_id
+
+
+def _walk_key(walk_id: str) -> str:
+    return f"walks/{walk_id}/walk.json"
+
+
+def _stamp(record: WalkRecord) -> str:
+    return f"{_FAR - round(record.created_at * 1000):013d}-{record.id}"
+
+
+def _create(store: Store, key: str, content: Mapping[str, Any] | Sequence[Any]) -> None:
+    try:
+        store.create(key, json.dumps(content).encode())
+    except AlreadyExistsError:
+        return

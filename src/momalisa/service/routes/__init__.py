@@ -1,0 +1,1 @@
+"""Routes, one file a group: they translate, and leave deciding to others."""
