@@ -19,11 +19,12 @@ from momalisa.storage import open_store
 from momalisa.styles.classifier import StyleClassifier
 from momalisa.styles.distances import frechet_distance, perceptual_distance
 from momalisa.walk.conditions import initial_noise
+from momalisa.walk.course import Walk, chunks
 from momalisa.walk.frames import MemoryFrames, StoredFrames
 from momalisa.walk.plan import Frame
-from momalisa.walk.render import Renderer, chunks
+from momalisa.walk.render import Renderer
 from momalisa.walk.request import WalkRequest, Waypoint
-from momalisa.walk.walk import Walk, render_walk
+from momalisa.walk.walk import render_walk
 
 BATCH = 16
 _SEED = 1 << 46
