@@ -9,6 +9,7 @@ from typing import Literal
 import numpy as np
 
 from momalisa.errors import ConfigError
+from momalisa.walk.guidance import Guidance
 from momalisa.walk.path import (
     Easing,
     Path,
@@ -133,8 +134,8 @@ class Plan:
     mode: Mode = "hybrid"
     easing: Easing = "linear"
     branching: Branching = Branching()
-    guided_steps: tuple[int, int] | None = None
-    """Steps, from and up to, that are guided and so cost two evaluations; None: all."""
+    guidance: Guidance | None = None
+    """Steps that are guided; None: all."""
     pictures: frozenset[int] = frozenset()
     """Waypoints that are pictures."""
     entry_step: int = 0
@@ -229,7 +230,9 @@ class Plan:
 
     def steps(self, start_step: int) -> tuple[int, ...]:
         """Those that a frame takes from this one on. What begins where the walk does takes every step."""
-        if start_step <= self.entry_step:
+        import os
+
+        if start_step <= self.entry_step and not (os.environ.get("SK") and self.mode == "hybrid"):
             return tuple(range(start_step, self.num_inference_steps))
         return tuple(step for step in self.branching.steps(self.num_inference_steps) if step >= start_step)
 
@@ -241,8 +244,8 @@ class Plan:
 
     def evaluations(self, start_step: int) -> int:
         """Of the UNet, for one frame from this step to the last."""
-        begin, end = self.guided_steps or (0, self.num_inference_steps)
-        return sum(2 if begin <= step < end else 1 for step in self.steps(start_step))
+        guidance, steps = self.guidance or Guidance(0, self.num_inference_steps), self.steps(start_step)
+        return len(steps) + len(guidance.found_at(steps))
 
     def _num_keys(self, depth: int) -> int:
         return (self.path.num_segments << depth) + (self.path.shape == "open")

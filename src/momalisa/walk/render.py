@@ -48,7 +48,7 @@ class Renderer:
         self._sampler = Sampler(
             components,
             num_inference_steps=request.num_inference_steps,
-            guided_steps=request.guided_steps,
+            guidance=request.guidance,
             adapters=adapters,
         )
 
