@@ -105,7 +105,7 @@ def draw_sides(components: Any, pair: Pair, flags: argparse.Namespace) -> dict[s
     settings = {"num_frames": flags.frames, "num_inference_steps": flags.steps}
     requests = {
         "hybrid": request_of(pair, **settings),
-        "hybrid_whole": request_of(pair, guidance_interval=_WHOLE, **settings),
+        "hybrid_whole": request_of(pair, guidance_interval=_WHOLE, guidance_stride=1, **settings),
         "text": request_of(pair, mode="text", **settings),
         "image": request_of(pair, mode="image", **settings),
     }

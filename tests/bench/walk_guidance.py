@@ -1,4 +1,4 @@
-"""Which of the steps guidance is worth its cost at: the reason for the default `guidance_interval`.
+"""Which of the steps guidance is worth its cost at: the reasons for `guidance_interval` and `guidance_stride`.
 
     python tests/bench/walk_guidance.py [--model tiny] [--prompts 15] [--guidance-scale 5] [--json FILE]
 
@@ -24,14 +24,19 @@ from momalisa.diffusion.loading import Components, load_components
 from momalisa.styles.classifier import load_classifier
 from momalisa.terminal import counted
 from momalisa.walk.conditions import initial_noise
+from momalisa.walk.guidance import Guidance
 from momalisa.walk.report import sharpness
+from momalisa.walk.request import WalkRequest, Waypoint
 from momalisa.walk.sampler import Conditions, Sampler
 from momalisa.walk.studio import Settings, prepare
 from tests.bench.learning import choose_subjects, measure
 
-_STEPS = 25
+_USUAL = WalkRequest(waypoints=(Waypoint(prompt="a"), Waypoint(prompt="b")))
+_STEPS = _USUAL.num_inference_steps
 _BATCH = 16
 _INTERVALS = ((0.0, 1.0), (0.0, 0.6), (0.0, 0.36), (0.2, 0.72), (0.2, 0.6), (0.2, 0.5), (0.36, 0.72), (0.0, 0.0))
+_STRIDES = (2, 3)
+"""Tried on the default interval."""
 
 
 def main() -> int:
@@ -44,31 +49,31 @@ def main() -> int:
     components = prepare(load_components(flags.model), torch.device("cpu"), Settings())
     subjects, classifier = choose_subjects(flags.prompts), load_classifier()
     rows = []
-    for interval in _INTERVALS:
-        pictures = render(components, subjects, flags.guidance_scale, interval)
+    usual = _USUAL.guidance_interval
+    for interval, stride in [*((interval, 1) for interval in _INTERVALS), *((usual, stride) for stride in _STRIDES)]:
+        guidance = Guidance(round(interval[0] * _STEPS), round(interval[1] * _STEPS), stride)
+        pictures = render(components, subjects, flags.guidance_scale, guidance)
         figures = measure(classifier, subjects, pictures)
-        begin, end = _steps(interval)
         figures |= {
-            "evaluations": float(_STEPS + end - begin),
+            "evaluations": float(_STEPS + len(guidance.found_at(range(_STEPS)))),
             "sharpness": float(np.mean([sharpness(picture) for picture in pictures])),
         }
-        rows.append({"guidance_interval": interval, **figures})
-        print(f"{interval[0]:.2f} – {interval[1]:.2f}  " + "  ".join(f"{k} {v:.3f}" for k, v in figures.items()))
+        rows.append({"guidance_interval": interval, "guidance_stride": stride, **figures})
+        named = f"{interval[0]:.2f} – {interval[1]:.2f}, every {stride}"
+        print(f"{named}  " + "  ".join(f"{k} {v:.3f}" for k, v in figures.items()), flush=True)
     if flags.json:
         flags.json.write_text(json.dumps(rows, indent=1))
     return 0
 
 
 @torch.no_grad()
-def render(
-    components: Components, subjects: Sequence[Subject], guidance_scale: float, interval: tuple[float, float]
-) -> Any:
+def render(components: Components, subjects: Sequence[Subject], guidance_scale: float, guidance: Guidance) -> Any:
     """Pictures (N, H, W, 3) uint8 of the subjects' captions."""
-    sampler = Sampler(components, num_inference_steps=_STEPS, guided_steps=_steps(interval))
+    sampler = Sampler(components, num_inference_steps=_STEPS, guidance=guidance)
     side = components.default_size // components.vae_scale_factor
     shape = (int(components.unet.config.in_channels), side, side)
     drawn = []
-    with counted(f"guidance {interval[0]} – {interval[1]}", len(subjects)) as advance:
+    with counted(f"guidance from step {guidance.begin} to {guidance.end}", len(subjects)) as advance:
         for start in range(0, len(subjects), _BATCH):
             captions = [subject.caption for subject in subjects[start : start + _BATCH]]
             noise = np.stack([initial_noise(start + i, shape) for i in range(len(captions))])
@@ -84,10 +89,6 @@ def render(
             drawn.append((pixels * 255).round().astype(np.uint8))
             advance(len(captions))
     return np.concatenate(drawn)
-
-
-def _steps(interval: tuple[float, float]) -> tuple[int, int]:
-    return round(interval[0] * _STEPS), round(interval[1] * _STEPS)
 
 
 if __name__ == "__main__":

@@ -19,11 +19,12 @@ from momalisa.storage import open_store
 from momalisa.styles.classifier import StyleClassifier
 from momalisa.styles.distances import frechet_distance, perceptual_distance
 from momalisa.walk.conditions import initial_noise
+from momalisa.walk.course import Walk, chunks
 from momalisa.walk.frames import MemoryFrames, StoredFrames
 from momalisa.walk.plan import Frame
-from momalisa.walk.render import Renderer, chunks
+from momalisa.walk.render import Renderer
 from momalisa.walk.request import WalkRequest, Waypoint
-from momalisa.walk.walk import Walk, render_walk
+from momalisa.walk.walk import render_walk
 
 BATCH = 16
 _SEED = 1 << 46
@@ -74,15 +75,19 @@ def ours(components: Any, request: WalkRequest, folder: Path | None = None) -> S
     return Side(np.stack(list(walk.pictures(frames))), seconds, walk)
 
 
-def fully_denoised(components: Any, walk: Walk) -> Any:
-    """The walk's frames, each from noise under its own embedding, (N, H, W, 3) uint8."""
-    request = walk.request
-    renderer, frames = Renderer(components, request), MemoryFrames()
-    roots = [Frame(frame.index) for frame in walk.placement]
-    addresses = {frame.index: str(frame.index) for frame in roots}
+def fully_denoised(components: Any, walk: Walk, frames: MemoryFrames | None = None) -> Any:
+    """The walk's frames, each from noise under its own embedding, (N, H, W, 3) uint8.
+
+    `frames` keeps them for the next walk of the same waypoints and grid.
+    """
+    request, frames = walk.request, frames or MemoryFrames()
+    renderer = Renderer(components, request)
+    addresses = {frame.index: str(frame.index) for frame in walk.placement}
+    missing = frames.missing(dict.fromkeys(addresses.values(), ()))
+    roots = [Frame(index) for index, address in addresses.items() if address in missing]
     for chunk in chunks(roots, BATCH):
         frames.keep(renderer.render(chunk, addresses, frames))
-    return np.stack([frames.pixels(str(frame.index)) for frame in roots])
+    return np.stack([frames.pixels(address) for address in addresses.values()])
 
 
 def diffusers_walk(

@@ -2,9 +2,8 @@
 
     python tests/bench/walk_sweep.py [--model tiny] [--pairs 4] [--frames 60] [--plot FILE] [--json FILE]
 
-For every pair a dense walk of fully denoised frames is drawn once; a setting's frames are compared with those nearest
-in t. Cost is UNet evaluations over those of `text`; fidelity the mean perceptual distance to the fully denoised frame
-over that of consecutive frames of `text`.
+Cost is UNet evaluations over those of `text`; fidelity the mean perceptual distance of each frame to the fully denoised
+one at the same t, over that of consecutive frames of `text`.
 """
 
 import argparse
@@ -24,6 +23,7 @@ from momalisa.diffusion.loading import load_components
 from momalisa.styles.classifier import load_classifier
 from momalisa.styles.distances import perceptual_distance
 from momalisa.terminal import counted
+from momalisa.walk.frames import MemoryFrames
 from momalisa.walk.plan import Branching
 from momalisa.walk.report import evenness, ghost_share, sharpness
 from momalisa.walk.request import WalkRequest
@@ -32,6 +32,7 @@ from tests.bench.walk_sides import (
     Pair,
     Side,
     choose_pairs,
+    fully_denoised,
     latent_steps,
     ours,
     perceptual_steps,
@@ -39,7 +40,6 @@ from tests.bench.walk_sides import (
     request_of,
 )
 
-_DENSE = 4
 _VALUES: dict[str, tuple[float, ...]] = {
     "earliest": (0.04, 0.32, 0.5),
     "latest": (0.7, 0.95),
@@ -92,11 +92,11 @@ def sweep(components: Any, pairs: list[Pair], num_frames: int) -> list[dict[str,
     listed = list(settings())
     with counted("walks", len(pairs) * (len(listed) + 1)) as advance:
         for pair in pairs:
-            dense = ours(components, request_of(pair, mode="text", num_frames=_DENSE * (num_frames - 1) + 1))
+            text, whole = ours(components, request_of(pair, mode="text", num_frames=num_frames)), MemoryFrames()
             advance(1)
             for name, branching in listed:
                 request = request_of(pair, num_frames=num_frames, branching=branching)
-                found.setdefault(name, []).append(_row(components, request, dense))
+                found.setdefault(name, []).append(_row(components, request, text, whole))
                 advance(1)
     return [
         {"setting": name, **{key: float(np.median([row[key] for row in rows])) for key in rows[0]}}
@@ -104,19 +104,15 @@ def sweep(components: Any, pairs: list[Pair], num_frames: int) -> list[dict[str,
     ]
 
 
-def _row(components: Any, request: WalkRequest, dense: Side) -> dict[str, float]:
-    classifier = load_classifier()
+def _row(components: Any, request: WalkRequest, by_text: Side, whole: MemoryFrames) -> dict[str, float]:
+    classifier, text = load_classifier(), by_text.frames
     side = ours(components, request)
     walk = side.walk
     assert walk is not None
-    assert dense.walk is not None
-    nearest = [
-        round(frame.index / walk.request.plan.num_grid_steps * (len(dense.frames) - 1)) for frame in walk.placement
-    ]
-    text = dense.frames[::_DENSE]
-    apart = perceptual_distance(classifier, side.frames, dense.frames[nearest]).numpy()
+    assert by_text.walk is not None
+    apart = perceptual_distance(classifier, side.frames, fully_denoised(components, walk, whole)).numpy()
     return {
-        "cost": walk.num_evaluations / dense.walk.num_evaluations * len(dense.frames) / len(text),
+        "cost": walk.num_evaluations / by_text.walk.num_evaluations,
         "fidelity": float(apart.mean() / np.mean(perceptual_steps(classifier, text))),
         "even_pixels": evenness(pixel_steps(side.frames)),
         "even_latents": evenness(latent_steps(components, side.frames)),

@@ -74,7 +74,7 @@ def _common(request: WalkRequest, rendition: Rendition) -> dict[str, Any]:
         "model": dict(rendition.model_fingerprints),
         "scheduler": rendition.scheduler,
         "num_inference_steps": request.num_inference_steps,
-        "guided_steps": list(request.guided_steps),
+        "guidance": [request.guidance.begin, request.guidance.end, request.guidance.stride],
         "size": [rendition.height, rendition.width],
         "dtype": rendition.dtype,
         "ruler": rendition.ruler,

@@ -87,6 +87,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     output.add_argument("--device", help="cpu or cuda; what there is by default")
     output.add_argument("--dtype", choices=("float32", "float16", "bfloat16"), help="float16 on a GPU, else float32")
     output.add_argument("--compile", action="store_true", help="torch.compile, for long walks on a GPU")
+    output.add_argument("--lpips", type=Path, metavar="FILE", help="even steps by LPIPS: its weights as safetensors")
     output.add_argument("--no-cache", action="store_true", help="keep no frames for later walks")
 
 
@@ -255,7 +256,7 @@ def _require_same_weights(source: Provenance, found: Mapping[str, str]) -> None:
 def _settings(flags: argparse.Namespace) -> "Settings":
     from momalisa.walk.studio import Settings
 
-    return Settings(device=flags.device, dtype=flags.dtype, compile=flags.compile)
+    return Settings(device=flags.device, dtype=flags.dtype, compile=flags.compile, lpips=flags.lpips)
 
 
 def _dtype(name: str) -> "Dtype":

@@ -22,6 +22,8 @@ from momalisa.storage import Store
 from momalisa.storage.backend import run_parallel
 
 Pixels = NDArray[np.uint8]
+Sketch = NDArray[np.float16]
+"""What of a picture its distances to others are taken of."""
 _PNG_LEVEL = 1
 """zlib's fastest: a tenth larger, several times as fast."""
 
@@ -43,7 +45,7 @@ class Drawn:
 
     address: str
     pixels: Pixels
-    sketch: NDArray[np.float16]
+    sketch: Sketch
     states: Mapping[int, State]
 
     @property
@@ -161,6 +163,11 @@ class StoredFrames:
             self._cache[drawn.address] = drawn
             while len(self._cache) > 1 and sum(one.num_bytes for one in self._cache.values()) > self._cache_bytes:
                 del self._cache[next(iter(self._cache))]
+
+
+def distance(a: Sketch, b: Sketch) -> float:
+    """How far two pictures are apart."""
+    return float(np.linalg.norm(a.astype(np.float32) - b.astype(np.float32)))
 
 
 def pixels_sha256(pixels: Pixels) -> str:

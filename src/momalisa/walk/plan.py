@@ -9,6 +9,7 @@ from typing import Literal
 import numpy as np
 
 from momalisa.errors import ConfigError
+from momalisa.walk.guidance import Guidance
 from momalisa.walk.path import (
     Easing,
     Path,
@@ -40,6 +41,10 @@ class Branching:
     earliest_when_narrow: float = 0.6
     """As `earliest`, in narrow gaps: their prompts are alike, so what is far apart there is so by a leap of the
     model's, to one side of which a frame that began early would fall too."""
+    leap_width: float = 0.5
+    """A gap in which so many steps of a walk even in t have no room is a leap …"""
+    leap_weight: float = 0.5
+    """… and so much of its distance counts where frames are shared out."""
     num_levels: int = 4
     """So many steps there are to begin at, evenly from the earliest to the latest: those states are kept."""
     settled: float = 0.5
@@ -62,6 +67,8 @@ class Branching:
             raise ConfigError(f"branching from {self.earliest} to {self.latest}: 0 ≤ earliest ≤ latest ≤ 1 is needed")
         if not (0 <= self.earliest_when_narrow <= 1 and 0 <= self.settled <= 1 and self.narrow >= 0):
             raise ConfigError("earliest_when_narrow and settled must be in 0 … 1, narrow at least 0")
+        if not (0 < self.leap_weight <= 1 and self.leap_width >= 0):
+            raise ConfigError("leap_weight must be above 0 and at most 1, leap_width at least 0")
         if self.num_levels < 1 or self.stride < 1:
             raise ConfigError(f"num_levels {self.num_levels} and stride {self.stride}: take at least 1 of each")
         if self.fan < 2 or self.max_key_intervals < 1:
@@ -127,8 +134,8 @@ class Plan:
     mode: Mode = "hybrid"
     easing: Easing = "linear"
     branching: Branching = Branching()
-    guided_steps: tuple[int, int] | None = None
-    """Steps, from and up to, that are guided and so cost two evaluations; None: all."""
+    guidance: Guidance | None = None
+    """Steps that are guided; None: all."""
     pictures: frozenset[int] = frozenset()
     """Waypoints that are pictures."""
     entry_step: int = 0
@@ -223,7 +230,9 @@ class Plan:
 
     def steps(self, start_step: int) -> tuple[int, ...]:
         """Those that a frame takes from this one on. What begins where the walk does takes every step."""
-        if start_step <= self.entry_step:
+        import os
+
+        if start_step <= self.entry_step and not (os.environ.get("SK") and self.mode == "hybrid"):
             return tuple(range(start_step, self.num_inference_steps))
         return tuple(step for step in self.branching.steps(self.num_inference_steps) if step >= start_step)
 
@@ -235,8 +244,8 @@ class Plan:
 
     def evaluations(self, start_step: int) -> int:
         """Of the UNet, for one frame from this step to the last."""
-        begin, end = self.guided_steps or (0, self.num_inference_steps)
-        return sum(2 if begin <= step < end else 1 for step in self.steps(start_step))
+        guidance, steps = self.guidance or Guidance(0, self.num_inference_steps), self.steps(start_step)
+        return len(steps) + len(guidance.found_at(steps))
 
     def _num_keys(self, depth: int) -> int:
         return (self.path.num_segments << depth) + (self.path.shape == "open")

@@ -15,7 +15,7 @@ from momalisa.walk.plan import Frame
 from momalisa.walk.request import WalkRequest
 
 if TYPE_CHECKING:
-    from momalisa.walk.walk import Walk
+    from momalisa.walk.course import Walk
 
 _HASH_LENGTH = 16
 

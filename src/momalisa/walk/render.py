@@ -1,6 +1,6 @@
 """Frames of a walk, chunk by chunk: from noise, from pictures, or from the states of two frames on either side."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -48,7 +48,7 @@ class Renderer:
         self._sampler = Sampler(
             components,
             num_inference_steps=request.num_inference_steps,
-            guided_steps=request.guided_steps,
+            guidance=request.guidance,
             adapters=adapters,
         )
 
@@ -56,6 +56,11 @@ class Renderer:
     def chunk_size(self) -> int:
         """Frames that are drawn together."""
         return chunk_size(self._shape)
+
+    @property
+    def start_steps(self) -> frozenset[int]:
+        """Steps before which states are kept with every frame that goes through them."""
+        return self._plan.start_steps
 
     @property
     def num_evaluations(self) -> int:
@@ -71,7 +76,7 @@ class Renderer:
             self._conditions.at([self._plan.point(frame.index) for frame in chunk]),
             steps=self._plan.steps(chunk[0].start_step),
             denoised_at=self._plan.step_before(chunk[0].start_step),
-            keep=self._plan.start_steps,
+            keep=self.start_steps,
             denoised=torch.from_numpy(np.stack([denoised for _, denoised in begun])).to(device),
         )
         pixels, sketches = self._decode(latents)
@@ -131,14 +136,6 @@ def latent_shape(components: Components, height: int, width: int) -> tuple[int, 
             f"{width} × {height} pixels: this model draws multiples of {multiple}; take {nearest[0]} × {nearest[1]}"
         )
     return int(components.unet.config.in_channels), height // scale, width // scale
-
-
-def chunks(frames: Sequence[Frame], size: int) -> Iterator[list[Frame]]:
-    """Frames that begin at the same step, in order, so many together; those from noise first."""
-    for step in sorted({frame.start_step for frame in frames}):
-        alike = sorted((frame for frame in frames if frame.start_step == step), key=lambda frame: frame.index)
-        for start in range(0, len(alike), size):
-            yield alike[start : start + size]
 
 
 def chunk_size(shape: tuple[int, int, int]) -> int:

@@ -12,8 +12,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from PIL import Image
 
+from momalisa.walk.course import Walk
 from momalisa.walk.frames import Frames, Pixels
-from momalisa.walk.walk import Walk
 
 _SIDE = 128
 """Pixels of the longer side at which frames are compared."""

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Literal, get_args
 
 from momalisa.errors import ConfigError
+from momalisa.walk.guidance import Guidance
 from momalisa.walk.path import EASINGS, Easing, Path, num_there, there_and_back
 from momalisa.walk.plan import MODES, Branching, Mode, Plan
 
@@ -71,6 +72,8 @@ class WalkRequest:
     guidance_interval: tuple[float, float] = (0.2, 0.5)
     """Shares of the steps between which guidance is given: before and after, it does more harm than good
     (Kynkäänniemi et al. 2024, arXiv:2404.07724)."""
+    guidance_stride: int = 2
+    """What guidance adds is found at every so manieth guided step, and given again at those between."""
     negative_prompt: str = ""
     seed: int = 0
     strength: float = 0.6
@@ -89,6 +92,7 @@ class WalkRequest:
         _within("guidance_scale", self.guidance_scale, 1, MAX_GUIDANCE_SCALE)
         begin, end = self.guidance_interval
         _require(0 <= begin <= end <= 1, f"guidance_interval {begin} … {end} must lie in 0 … 1, in order")
+        _within("guidance_stride", self.guidance_stride, 1, MAX_STEPS)
         _require(0 <= self.strength <= 1, f"strength is {self.strength}; it must be in 0 … 1")
         _within("frames_per_second", self.frames_per_second, 0.01, MAX_FRAMES_PER_SECOND)
         _require(0 <= self.seed <= MAX_SEED, f"seed {self.seed} is out of range: take one from 0 to {MAX_SEED}")
@@ -119,7 +123,7 @@ class WalkRequest:
             mode=self.mode,
             easing=self.easing,
             branching=self.branching,
-            guided_steps=self.guided_steps,
+            guidance=self.guidance,
             pictures=self.pictures,
             entry_step=self.entry_step,
         )
@@ -146,13 +150,13 @@ class WalkRequest:
         return there_and_back(2 * (num_rendered - 1))  # frames were added
 
     @property
-    def guided_steps(self) -> tuple[int, int]:
-        """Steps, from and up to, that are guided; none without guidance anywhere."""
+    def guidance(self) -> Guidance:
+        """Steps that are guided; none without guidance anywhere."""
         strongest = max(self.settled(i).guidance_scale or 1.0 for i in range(len(self.waypoints)))
         if strongest <= 1:
-            return 0, 0
+            return Guidance(0, 0)
         begin, end = (round(share * self.num_inference_steps) for share in self.guidance_interval)
-        return begin, end
+        return Guidance(begin, end, self.guidance_stride)
 
     def settled(self, index: int) -> Waypoint:
         """A waypoint with the walk's own settings where it had none."""

@@ -17,6 +17,7 @@ from torch import Tensor
 from momalisa.diffusion.loading import Components
 from momalisa.lora.adapters import Adapters
 from momalisa.walk.frames import State
+from momalisa.walk.guidance import Guidance
 from momalisa.walk.path import lerp, slerp
 
 SCHEDULER = "dpmsolver++-2m-karras"
@@ -48,16 +49,16 @@ class Sampler:
         components: Components,
         *,
         num_inference_steps: int,
-        guided_steps: tuple[int, int] | None = None,
+        guidance: Guidance | None = None,
         adapters: Adapters | None = None,
     ) -> None:
         self._unet = components.unet
         self._adapters = adapters
         self._config = {**components.scheduler_config, "use_karras_sigmas": True, "algorithm_type": "dpmsolver++"}
         self.num_inference_steps = num_inference_steps
-        self._guided = guided_steps or (0, num_inference_steps)
+        self._guidance = guidance or Guidance(0, num_inference_steps)
         self.num_evaluations = 0
-        """Latents that went through the UNet, the unguided halves of guided steps counted too."""
+        """Latents that went through the UNet, with the prompt and without."""
 
     @torch.no_grad()
     def denoise(
@@ -85,9 +86,16 @@ class Sampler:
         states = {}
         if denoised is not None and steps and steps[0] in keep:
             states[steps[0]] = BatchState(latents, denoised)
-        followers = [*steps[1:], self.num_inference_steps]
+        followers, added = [*steps[1:], self.num_inference_steps], None
+        found_at = self._guidance.found_at(steps)
         for step, after, timestep in zip(steps, followers, scheduler.timesteps[scheduler.begin_index :], strict=False):
-            prediction = self._predict(scheduler.scale_model_input(latents, timestep), timestep, conditions, step)
+            scaled = scheduler.scale_model_input(latents, timestep)
+            if step in found_at:
+                prediction, added = self._guided(scaled, timestep, conditions)
+            else:
+                prediction = self._unet_output(scaled, timestep, conditions.embeddings, conditions.adapter_weights)
+                if added is not None and self._guidance.guides(step):
+                    prediction = prediction + added
             latents = scheduler.step(prediction, timestep, latents).prev_sample
             if after in keep:
                 states[after] = BatchState(latents, scheduler.model_outputs[-1])
@@ -101,18 +109,17 @@ class Sampler:
         alpha, sigma = scheduler._sigma_to_alpha_sigma_t(scheduler.sigmas[step])
         return float(alpha), float(sigma)
 
-    def _predict(self, latents: Tensor, timestep: Tensor, conditions: Conditions, step: int) -> Tensor:
-        guided = self._guided[0] <= step < self._guided[1]
-        self.num_evaluations += len(latents) * (2 if guided else 1)
-        if not guided:
-            return self._unet_output(latents, timestep, conditions.embeddings, conditions.adapter_weights)
+    def _guided(self, latents: Tensor, timestep: Tensor, conditions: Conditions) -> tuple[Tensor, Tensor]:
+        """The guided prediction, and what guidance has added to the prompt's own."""
         embeddings = torch.cat([conditions.negative_embeddings, conditions.embeddings])
         weights = torch.cat([conditions.adapter_weights] * 2)
         without, towards = self._unet_output(torch.cat([latents, latents]), timestep, embeddings, weights).chunk(2)
-        return without + conditions.guidance_scales[:, None, None, None] * (towards - without)
+        added = (conditions.guidance_scales[:, None, None, None] - 1) * (towards - without)
+        return towards + added, added
 
     def _unet_output(self, latents: Tensor, timestep: Tensor, embeddings: Tensor, adapter_weights: Tensor) -> Tensor:
         """In float32, whatever the UNet computes in."""
+        self.num_evaluations += len(latents)
         if self._adapters is not None:
             self._adapters.set_weights(adapter_weights)
         output: Tensor = self._unet(latents.to(self._unet.dtype), timestep, embeddings.to(self._unet.dtype)).sample

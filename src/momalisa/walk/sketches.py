@@ -11,16 +11,15 @@ from typing import Any, Literal, Protocol
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
 from momalisa.diffusion.loading import Components, resolve_model
 from momalisa.storage import sha256_file
 from momalisa.styles import classifier as styles
+from momalisa.walk.frames import Sketch
 
-Sketch = NDArray[np.float16]
-Kind = Literal["styles", "decoder"]
+Kind = Literal["styles", "decoder", "lpips"]
 
 _CLASSIFIER_SIDES = (16, 16, 16, 8)
 _DECODER_SIDE = 8
@@ -94,11 +93,6 @@ def sketcher_for(components: Components) -> Sketcher:
     """The classifier's where the model decodes as `tiny` does, which it was made for; else the decoder's."""
     tiny = sha256_file(resolve_model("tiny") / "vae" / "diffusion_pytorch_model.safetensors")
     return ClassifierSketcher() if components.fingerprints["vae"] == tiny else DecoderSketcher()
-
-
-def distance(a: Sketch, b: Sketch) -> float:
-    """How far two pictures are apart."""
-    return float(np.linalg.norm(a.astype(np.float32) - b.astype(np.float32)))
 
 
 def _pooled_unit(maps_BCHW: Tensor, side: int) -> Tensor:

@@ -16,7 +16,9 @@ from momalisa.storage import Store
 from momalisa.terminal import counted
 from momalisa.walk.addresses import Rendition
 from momalisa.walk.animation import Animation, write_animation
+from momalisa.walk.course import Walk, walk_id
 from momalisa.walk.frames import Drawn, Frames, MemoryFrames, Pixels
+from momalisa.walk.lpips import LpipsSketcher
 from momalisa.walk.placement import StoredJournal
 from momalisa.walk.plan import Frame
 from momalisa.walk.provenance import Provenance, provenance_of
@@ -24,7 +26,7 @@ from momalisa.walk.render import Renderer
 from momalisa.walk.report import WalkReport, report_of
 from momalisa.walk.request import WalkRequest
 from momalisa.walk.sketches import Sketcher, sketcher_for
-from momalisa.walk.walk import Walk, render_walk, walk_id
+from momalisa.walk.walk import render_walk
 
 Dtype = Literal["float32", "float16", "bfloat16"]
 
@@ -44,6 +46,8 @@ class Settings:
     """torch.compile of the UNet: a minute at the start, faster afterwards on a GPU."""
     vae_slicing: bool | None = None
     """Pictures are decoded one by one; None: on a processor, and on a GPU short of memory."""
+    lpips: Path | None = None
+    """Weights of LPIPS, to measure distances by it. None: the style classifier's, or the decoder's features."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -74,7 +78,7 @@ class Studio:
         device = _device(settings.device)
         dtype = DTYPES[settings.dtype or ("float16" if device.type == "cuda" else "float32")]
         self.components = prepare(load_components(model, revision=revision, dtype=dtype), device, settings)
-        self._sketcher: Sketcher = sketcher_for(self.components)
+        self._sketcher: Sketcher = LpipsSketcher(settings.lpips) if settings.lpips else sketcher_for(self.components)
 
     def make(
         self,

@@ -62,6 +62,7 @@ def test_what_is_only_shown_does_not_matter() -> None:
         {"guidance_scale": 3.0},
         {"num_inference_steps": 20},
         {"guidance_interval": (0.1, 0.8)},
+        {"guidance_stride": 3},
         {"negative_prompt": "grey"},
         {"embeddings": "slerp"},
     ],

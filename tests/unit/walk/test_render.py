@@ -5,9 +5,10 @@ import pytest
 
 from momalisa.diffusion.loading import Components
 from momalisa.errors import ConfigError
+from momalisa.walk.course import chunks
 from momalisa.walk.frames import MemoryFrames
 from momalisa.walk.plan import Frame
-from momalisa.walk.render import Renderer, chunk_size, chunks
+from momalisa.walk.render import Renderer, chunk_size
 from momalisa.walk.request import WalkRequest, Waypoint
 from momalisa.walk.walk import render_walk
 from tests.support.small_sd import small_components

@@ -1,5 +1,8 @@
 """The sampler, on a Stable Diffusion of random weights."""
 
+from dataclasses import replace
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
@@ -9,6 +12,7 @@ from momalisa.diffusion.encode import encode_prompts
 from momalisa.diffusion.loading import Components
 from momalisa.diffusion.sampling import pipeline_of
 from momalisa.walk.frames import State
+from momalisa.walk.guidance import Guidance
 from momalisa.walk.sampler import Conditions, Sampler, between
 from tests.support.small_sd import small_components
 
@@ -62,13 +66,35 @@ def test_a_frame_does_not_depend_on_its_company(
 def test_outside_of_the_guided_steps_there_is_no_guidance(
     components: Components, conditions: Conditions, noise: torch.Tensor
 ) -> None:
-    some = Sampler(components, num_inference_steps=STEPS, guided_steps=(2, 5))
+    some = Sampler(components, num_inference_steps=STEPS, guidance=Guidance(2, 5))
     some.denoise(noise, conditions)
     assert some.num_evaluations == 3 * (STEPS + 3)
-    none = Sampler(components, num_inference_steps=STEPS, guided_steps=(0, 0))
+    none = Sampler(components, num_inference_steps=STEPS, guidance=Guidance(0, 0))
     plain = conditions_of(components, PROMPTS, torch.ones(3))
     guided_by_one, _ = Sampler(components, num_inference_steps=STEPS).denoise(noise, plain)
     torch.testing.assert_close(none.denoise(noise, conditions)[0], guided_by_one, atol=1e-4, rtol=1e-4)
+
+
+class _ByTextAlone(torch.nn.Module):
+    """A UNet whose guidance is the same at every step."""
+
+    dtype, device = torch.float32, torch.device("cpu")
+
+    def forward(self, latents: torch.Tensor, _timestep: torch.Tensor, embeddings: torch.Tensor) -> SimpleNamespace:
+        return SimpleNamespace(sample=0.1 * latents + embeddings.mean(dim=(1, 2))[:, None, None, None])
+
+
+def test_where_guidance_does_not_change_finding_it_seldom_changes_nothing(
+    components: Components, conditions: Conditions, noise: torch.Tensor
+) -> None:
+    by_text = replace(components, unet=_ByTextAlone())
+    often = Sampler(by_text, num_inference_steps=STEPS, guidance=Guidance(1, 7))
+    seldom = Sampler(by_text, num_inference_steps=STEPS, guidance=Guidance(1, 7, 3))
+    torch.testing.assert_close(seldom.denoise(noise, conditions)[0], often.denoise(noise, conditions)[0])
+    assert (seldom.num_evaluations, often.num_evaluations) == (3 * (STEPS + 2), 3 * (STEPS + 6))
+    # A batch that begins in between finds it at its first step.
+    seldom.denoise(noise, conditions, steps=range(2, STEPS))
+    assert seldom.num_evaluations == 3 * (STEPS + 2) + 3 * (STEPS - 2 + 2)
 
 
 def test_states_are_kept_where_asked_and_lead_to_the_same_end(

@@ -12,12 +12,13 @@ from momalisa.diffusion.encode import encode_images
 from momalisa.diffusion.loading import Components
 from momalisa.storage import open_store
 from momalisa.walk.addresses import frame_addresses
+from momalisa.walk.course import Walk, chunks
 from momalisa.walk.frames import Drawn, MemoryFrames, State, StoredFrames, pixels_sha256
 from momalisa.walk.placement import StoredJournal, from_json, to_json
 from momalisa.walk.plan import Branching
-from momalisa.walk.render import Renderer, chunks
+from momalisa.walk.render import Renderer
 from momalisa.walk.request import WalkRequest, Waypoint
-from momalisa.walk.walk import Walk, render_walk
+from momalisa.walk.walk import render_walk
 from tests.support.small_sd import small_components
 
 PICTURE = np.random.default_rng(1).integers(0, 256, (32, 32, 3), dtype=np.uint8)
