@@ -30,6 +30,11 @@ function show() {
   return enter("home", () => showHome(main, { signal, draft: given, go }));
 }
 
+const TITLES = {
+  home: () => i18n.t("site.title"),
+  gallery: () => i18n.t("site.titled", { title: i18n.t("gallery.featured") }),
+  mine: () => i18n.t("site.titled", { title: i18n.t("gallery.mine") }),
+};
 let isFirst = true;
 
 function enter(name, view) {
@@ -37,7 +42,7 @@ function enter(name, view) {
   for (const link of document.querySelectorAll("nav a")) {
     if (link.dataset.view === name) link.setAttribute("aria-current", "page"); else link.removeAttribute("aria-current");
   }
-  name === "walk" || setTitle(() => (name === "home" ? i18n.t("site.title") : i18n.t("site.titled", { title: i18n.t(`gallery.${name === "mine" ? "mine" : "featured"}`) })));
+  if (name in TITLES) setTitle(TITLES[name]); // a walk's own comes with the walk
   const shown = view();
   if (!isFirst) {
     scrollTo(0, 0);

@@ -15,8 +15,8 @@ const FEW_LEFT = 5;
  *   `draft`: {waypoints, seed, model, shape} to begin with
  */
 export function composeForm({ me, models, draft, onCreated }) {
-  const stops = new Stops(me.limits);
   const settings = new Settings(me.limits, models);
+  const stops = new Stops(me.limits, (count) => settings.setNumStops(count));
   const problem = el("div", { class: "problem-place", hidden: true });
   const button = say(el("button", { type: "submit", class: "primary" }), "compose.begin");
   const surprise = say(el("button", { type: "button", class: "quiet surprise" }), "compose.surprise");

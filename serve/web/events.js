@@ -25,13 +25,17 @@ export function follow(walkView, handlers, signal) {
   let silence = null;
 
   const close = () => { source?.close(); source = null; clearTimeout(timer); clearTimeout(silence); };
-  const finish = (view) => { close(); removeEventListener("online", hurry); handlers.onEnd(view); };
-  const giveUp = (problem) => { close(); removeEventListener("online", hurry); handlers.onProblem(problem); };
+  const leave = () => { close(); removeEventListener("online", hurry); removeEventListener("offline", lost); };
+  const finish = (view) => { leave(); handlers.onEnd(view); };
+  const giveUp = (problem) => { leave(); handlers.onProblem(problem); };
   const heard = () => { wait = FIRST_WAIT_S; clearTimeout(silence); silence = setTimeout(recover, SILENCE_S * 1000); };
-  const hurry = () => { if (!source || source.readyState === EventSource.CLOSED) { clearTimeout(timer); recover(); } };
+  const lost = () => handlers.onConnection(false);
+  // a stream from before may be dead without knowing it: a new one is certain
+  const hurry = () => { clearTimeout(timer); recover(); };
 
-  signal.addEventListener("abort", () => { close(); removeEventListener("online", hurry); }, { once: true });
+  signal.addEventListener("abort", leave, { once: true });
   addEventListener("online", hurry);
+  addEventListener("offline", lost);
   open();
 
   function open() {

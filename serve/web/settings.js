@@ -18,6 +18,7 @@ export class Settings {
    */
   constructor(limits, models) {
     this.limits = limits;
+    this.numSections = 1;
     this.models = models;
     this.chosen = { ...AT_FIRST, model: (models.find((model) => model.is_default) ?? models[0])?.id };
     this.summary = el("p", { class: "summary" });
@@ -34,13 +35,20 @@ export class Settings {
   /** As the service takes them. */
   get request() {
     const rate = RATES[this.chosen.smoothness];
-    const wanted = SECONDS[this.chosen.length] * rate;
+    // a further stop wants time of its own, if less than a walk of its own
+    const wanted = Math.round(SECONDS[this.chosen.length] * rate * (1 + (this.numSections - 1) / 2));
     return {
       ...(this.chosen.model ? { model: this.chosen.model } : {}),
       shape: this.chosen.shape,
       num_frames: Math.max(FEWEST_FRAMES, Math.min(wanted, this.limits.max_frames)),
       frames_per_second: rate,
     };
+  }
+
+  /** How many stops there are decides how long the walk is. */
+  setNumStops(count) {
+    this.numSections = count - 1;
+    this.#summarize();
   }
 
   /** Takes a walk's settings where they are among ours. */

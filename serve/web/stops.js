@@ -9,9 +9,13 @@ const PICTURE_TYPES = ["image/png", "image/jpeg", "image/webp"];
 let numMade = 0;
 
 export class Stops {
-  /** @param {{max_waypoints: number, max_prompt_length: number, max_upload_bytes: number}} limits */
-  constructor(limits) {
+  /**
+   * @param {{max_waypoints: number, max_prompt_length: number, max_upload_bytes: number}} limits
+   * @param {(count: number) => void} onCount told how many stops there are
+   */
+  constructor(limits, onCount) {
     this.limits = limits;
+    this.onCount = onCount;
     this.list = el("ol", { class: "route" });
     this.addButton = say(el("button", { type: "button", class: "quiet add-stop", on: { click: () => this.#addBetween() } }), "compose.addStop");
     /** @type {{prompt: HTMLTextAreaElement, picture: string|null}[]} */
@@ -105,6 +109,7 @@ export class Stops {
       stop.remove.hidden = i === 0 || isLast;
       this.#grow(stop.prompt);
     });
+    this.onCount(this.stops.length);
     this.addButton.disabled = this.stops.length >= this.limits.max_waypoints;
   }
 

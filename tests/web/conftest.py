@@ -84,8 +84,8 @@ def done_walk(browser: Any, base_url: str) -> dict[str, Any]:
 @pytest.fixture(scope="session")
 def axe_script() -> str:
     pytest.importorskip("axe_playwright_python", reason="no axe: pip install axe-playwright-python")
-    found = [path for path in Path(str(resources.files("axe_playwright_python"))).rglob("axe.min.js")]
-    return found[0].read_text()
+    [script] = Path(str(resources.files("axe_playwright_python"))).rglob("axe.min.js")
+    return script.read_text()
 
 
 def _is_trouble(message: Any) -> bool:

@@ -36,7 +36,8 @@ def test_frames_are_fetched_coarse_to_fine(call: Callable[..., Any]) -> None:
 
 FLASH = """async (frames) => {
   const { measurePixels, safeRate } = await import('/static/flash.js');
-  const cycle = frames.map((rgb) => measurePixels(Uint8Array.from({ length: 4 * 144 }, (_, i) => [...rgb, 255][i % 4])));
+  const pixels = (rgb) => Uint8Array.from({ length: 4 * 144 }, (_, i) => [...rgb, 255][i % 4]);
+  const cycle = frames.map((rgb) => measurePixels(pixels(rgb)));
   return safeRate(cycle, 30, 700 * 700);
 }"""
 BLACK, WHITE, GREY, RED, BLUE = (0, 0, 0), (255, 255, 255), (120, 120, 120), (255, 0, 0), (20, 20, 255)

@@ -20,7 +20,8 @@ def settled(page: Any) -> None:
 
 
 @pytest.mark.parametrize(("locale", "lang", "words"), [
-    ("en-GB", "en", "Begin the walk"), ("es-MX", "es", "Empezar el paseo"), ("de-AT", "de", "Losgehen"), ("fr-FR", "en", "Begin the walk"),
+    ("en-GB", "en", "Begin the walk"), ("es-MX", "es", "Empezar el paseo"),
+    ("de-AT", "de", "Losgehen"), ("fr-FR", "en", "Begin the walk"),
 ])  # fmt: skip
 def test_the_browsers_language_is_spoken(open_page: Open, locale: str, lang: str, words: str) -> None:
     page = open_page(locale=locale)

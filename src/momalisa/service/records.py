@@ -1,5 +1,6 @@
 """What of walks and works is in the bucket. Plain objects, each written seldom; nothing is only in memory."""
 
+import hashlib
 import json
 import secrets
 from collections.abc import Mapping, Sequence
@@ -68,11 +69,14 @@ class Records:
     def __init__(self, store: Store) -> None:
         self._store = store
 
-    def create_walk(self, record: WalkRecord) -> None:
-        """A new walk; its work is there."""
-        # What is looked up comes first: a walk that nobody was told of yet does no harm.
-        self._store.create(f"works/{record.work}/walks/{record.id}", b"")
-        self._store.create(f"owners/{record.owner}/{_stamp(record)}", b"")
+    def create_walk(self, record: WalkRecord, *, is_done: bool) -> None:
+        """A new walk, and its work unless that is done. Whatever is cut off in the middle leaves nothing to be seen."""
+        _create(self._store, f"works/{record.work}/walks/{record.id}", {})
+        if not is_done:
+            self._store.delete(f"works/{record.work}/failure.json")
+            _create(self._store, f"works/{record.work}/request.json", {"request": to_dict(record.request)})
+            _create(self._store, f"queue/{record.work}", {"owner": record.owner})
+        _create(self._store, f"owners/{record.owner}/{_stamp(record)}", {})
         self._store.create(_walk_key(record.id), json.dumps(to_dict(record)).encode())
 
     def walk(self, walk_id: str) -> WalkRecord:
@@ -127,19 +131,14 @@ class Records:
         more = later[limit - 1] if len(later) > limit else None
         return [name.partition("-")[2] for name in later[:limit]], more
 
-    def open_work(self, work: str, request: WalkRequest, owner: str) -> None:
-        """A work to be done, for all conductors to see; again is fine."""
-        _create(self._store, f"works/{work}/request.json", {"request": to_dict(request), "owner": owner})
-        _create(self._store, f"queue/{work}", {})
-
     def waiting_works(self) -> list[str]:
         """Works that are not ended."""
         return [entry.key.rpartition("/")[2] for entry in self._store.list("queue")]
 
-    def work_request(self, work: str) -> tuple[WalkRequest, str]:
+    def waiting_work(self, work: str) -> tuple[WalkRequest, str]:
         """What is rendered, and for whom it was asked first."""
-        content = json.loads(self._store.read_bytes(f"works/{work}/request.json"))
-        return from_dict(WalkRequest, content["request"]), content["owner"]
+        request = json.loads(self._store.read_bytes(f"works/{work}/request.json"))["request"]
+        return from_dict(WalkRequest, request), json.loads(self._store.read_bytes(f"queue/{work}"))["owner"]
 
     def wanted_by(self, work: str) -> list[str]:
         """Ids of the walks that are not cancelled."""
@@ -155,31 +154,42 @@ class Records:
         """A work that nobody wants any more."""
         self._store.delete(f"queue/{work}")
 
-    def reopen(self, work: str) -> None:
-        """A work that failed or was given up, and is asked for again."""
-        self._store.delete(f"works/{work}/failure.json")
-
     def outcome(self, work: str) -> Manifest | Failure | None:
         """What became of a work; None while it goes on."""
-        for name, kind in (("manifest", Manifest), ("failure", Failure)):
-            try:
-                return from_dict(kind, json.loads(self._store.read_bytes(f"works/{work}/{name}.json")))  # type: ignore[type-var]
-            except ObjectNotFoundError:
-                continue
-        return None
+        manifest = self._read(f"works/{work}/manifest.json")
+        if manifest is not None:
+            return from_dict(Manifest, manifest)
+        failure = self._read(f"works/{work}/failure.json")
+        return None if failure is None else from_dict(Failure, failure)
 
-    def remember_key(self, owner: str, idempotency_key: str, walk_id: str) -> str:
+    def _read(self, key: str) -> Any:
+        try:
+            return json.loads(self._store.read_bytes(key))
+        except ObjectNotFoundError:
+            return None
+
+    def remember(self, owner: str, idempotency_key: str, walk_id: str) -> str:
         """The walk that an idempotency key stands for: this one, or that of the first time."""
-        key = f"idempotency/{owner}/{idempotency_key}"
+        key = _idempotency_key(owner, idempotency_key)
         try:
             self._store.create(key, walk_id.encode())
         except AlreadyExistsError:
             return self._store.read_bytes(key).decode()
         return walk_id
 
+    def remembered(self, owner: str, idempotency_key: str) -> WalkRecord | None:
+        """The walk that was made for an idempotency key, where there is one."""
+        try:
+            return self.walk(self._store.read_bytes(_idempotency_key(owner, idempotency_key)).decode())
+        except ObjectNotFoundError:
+            return None
 
 def _walk_key(walk_id: str) -> str:
     return f"walks/{walk_id}/walk.json"
+
+
+def _idempotency_key(owner: str, key: str) -> str:
+    return f"idempotency/{owner}/{hashlib.sha256(key.encode()).hexdigest()}"
 
 
 def _stamp(record: WalkRecord) -> str:

@@ -9,8 +9,9 @@ import torch
 from momalisa.diffusion.loading import Components
 from momalisa.errors import ConfigError
 from momalisa.walk.plan import Cost
-from momalisa.walk.render import chunk_size, latent_shape
+from momalisa.walk.render import facts_of
 from momalisa.walk.request import WalkRequest
+from momalisa.walk.sketches import sketcher_for
 
 _STEPS = (30, 25, 20, 16, 13, 10, 8)
 _FRAME_SHARES = (1.0, 0.75, 0.5, 0.35)
@@ -70,9 +71,9 @@ def fit(request: WalkRequest, budget_s: float, speed: Speed, *, num_replicas: in
 
 def measure_speed(components: Components, height: int | None = None, width: int | None = None) -> Speed:
     """Times one chunk through UNet and decoder, the second time that each runs."""
-    size = components.default_size
-    shape = latent_shape(components, height or size, width or size)
-    batch = chunk_size(shape)
+    facts = facts_of(components, sketcher_for(components))
+    sides = height or facts.default_size, width or facts.default_size
+    shape, batch = facts.latent_shape(*sides), facts.chunk_size(*sides)
     unet, vae = components.unet, components.vae
     latents = torch.zeros((batch, *shape), device=unet.device, dtype=unet.dtype)
     tokens = components.tokenizer.model_max_length

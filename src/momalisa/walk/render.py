@@ -8,19 +8,14 @@ import torch
 from torch import Tensor
 
 from momalisa.diffusion.loading import Components
-from momalisa.errors import ConfigError
 from momalisa.lora.adapters import Adapters
-from momalisa.walk.addresses import Rendition
 from momalisa.walk.conditions import WalkConditions
 from momalisa.walk.frames import Drawn, Frames, Pixels, State
+from momalisa.walk.model_facts import ModelFacts
 from momalisa.walk.plan import Frame
 from momalisa.walk.request import WalkRequest
-from momalisa.walk.sampler import SCHEDULER, BatchState, Sampler, between
+from momalisa.walk.sampler import BatchState, Sampler, between
 from momalisa.walk.sketches import Sketcher, sketcher_for
-
-_MAX_CHUNK = 16
-_CHUNK_LATENTS = 16_384
-"""Latent pixels in a chunk: four frames of Stable Diffusion's full size, sixteen of `tiny`'s."""
 
 
 class Renderer:
@@ -42,9 +37,10 @@ class Renderer:
         self._components = components
         self._plan = request.plan
         self._sketcher = sketcher or sketcher_for(components)
-        self.rendition = rendition_of(components, request, adapters, self._sketcher)
-        self._shape = latent_shape(components, self.rendition.height, self.rendition.width)
-        self._conditions = WalkConditions(request, components, self._shape, adapters=adapters, pictures=pictures)
+        self._facts = facts_of(components, self._sketcher)
+        self.rendition = self._facts.rendition(request, adapters.fingerprints)
+        shape = self._facts.latent_shape(self.rendition.height, self.rendition.width)
+        self._conditions = WalkConditions(request, components, shape, adapters=adapters, pictures=pictures)
         self._sampler = Sampler(
             components,
             num_inference_steps=request.num_inference_steps,
@@ -55,7 +51,7 @@ class Renderer:
     @property
     def chunk_size(self) -> int:
         """Frames that are drawn together."""
-        return chunk_size(self._shape)
+        return self._facts.chunk_size(self.rendition.height, self.rendition.width)
 
     @property
     def start_steps(self) -> frozenset[int]:
@@ -110,38 +106,17 @@ class Renderer:
         return pixels, self._sketcher.sketch(pixels)
 
 
-def rendition_of(components: Components, request: WalkRequest, adapters: Adapters, sketcher: Sketcher) -> Rendition:
-    """What all frames of a walk have in common. Raises ConfigError for a size that the model cannot draw."""
-    height, width = request.height or components.default_size, request.width or components.default_size
-    latent_shape(components, height, width)
-    return Rendition(
-        model_fingerprints={**components.fingerprints, "configuration": components.configuration_fingerprint},
-        adapter_fingerprints=adapters.fingerprints,
-        scheduler=SCHEDULER,
-        height=height,
-        width=width,
+def facts_of(components: Components, sketcher: Sketcher) -> ModelFacts:
+    """Of a loaded model."""
+    return ModelFacts(
+        fingerprints={**components.fingerprints, "configuration": components.configuration_fingerprint},
         dtype=str(components.unet.dtype).removeprefix("torch."),
         ruler=sketcher.kind,
+        default_size=components.default_size,
+        latent_channels=int(components.unet.config.in_channels),
+        vae_scale_factor=components.vae_scale_factor,
+        num_unet_blocks=len(components.unet.config.block_out_channels),
     )
-
-
-def latent_shape(components: Components, height: int, width: int) -> tuple[int, int, int]:
-    """Channels, height and width of the latents. Raises ConfigError for a size that the model cannot draw."""
-    scale = components.vae_scale_factor
-    # The UNet halves its maps in all its blocks but the last.
-    multiple = scale * 2 ** (len(components.unet.config.block_out_channels) - 1)
-    if height % multiple or width % multiple:
-        nearest = [max(multiple, round(side / multiple) * multiple) for side in (width, height)]
-        raise ConfigError(
-            f"{width} × {height} pixels: this model draws multiples of {multiple}; take {nearest[0]} × {nearest[1]}"
-        )
-    return int(components.unet.config.in_channels), height // scale, width // scale
-
-
-def chunk_size(shape: tuple[int, int, int]) -> int:
-    """How many frames are drawn together: decided by the size alone, so that every machine does the same."""
-    _, height, width = shape
-    return max(1, min(_MAX_CHUNK, _CHUNK_LATENTS // (height * width)))
 
 
 def _row(states: Mapping[int, BatchState], row: int) -> dict[int, State]:

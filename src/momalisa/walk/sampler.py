@@ -20,8 +20,6 @@ from momalisa.walk.frames import State
 from momalisa.walk.guidance import Guidance
 from momalisa.walk.path import lerp, slerp
 
-SCHEDULER = "dpmsolver++-2m-karras"
-
 
 @dataclass(frozen=True, slots=True)
 class Conditions:

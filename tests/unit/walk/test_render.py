@@ -8,7 +8,7 @@ from momalisa.errors import ConfigError
 from momalisa.walk.course import chunks
 from momalisa.walk.frames import MemoryFrames
 from momalisa.walk.plan import Frame
-from momalisa.walk.render import Renderer, chunk_size
+from momalisa.walk.render import Renderer
 from momalisa.walk.request import WalkRequest, Waypoint
 from momalisa.walk.walk import render_walk
 from tests.support.small_sd import small_components
@@ -19,14 +19,11 @@ def components(tmp_path_factory: pytest.TempPathFactory) -> Components:
     return small_components(tmp_path_factory.mktemp("small"))
 
 
-def test_chunks_are_of_one_start_and_of_the_sizes_own_size() -> None:
+def test_chunks_are_of_one_start() -> None:
     frames = [Frame(i, (0, 64), 10 if i % 2 else 14) for i in range(1, 12)]
     found = list(chunks(frames, 4))
     assert [len(chunk) for chunk in found] == [4, 2, 4, 1]
     assert all(len({frame.start_step for frame in chunk}) == 1 for chunk in found)
-    assert chunk_size((4, 16, 16)) == 16
-    assert chunk_size((4, 64, 64)) == 4
-    assert chunk_size((4, 256, 256)) == 1
 
 
 def test_a_size_that_the_model_cannot_draw_is_refused_with_the_nearest(components: Components) -> None:

@@ -1,0 +1,312 @@
+"""Leads works from request to animation: claims them, hands out their chunks in a fair order, tells how far they are.
+
+All of it can be lost at any moment: rounds, frames and results are in the bucket, and a work that stops being led is
+taken up again by whoever looks out next.
+"""
+
+import asyncio
+import logging
+import secrets
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any
+
+from momalisa.errors import ConflictError, MomalisaError, ObjectNotFoundError, StorageError
+from momalisa.service.crew import ChunkResult, ChunkTask, Crew, LostError
+from momalisa.service.leases import Lease, Leases
+from momalisa.service.port import State
+from momalisa.service.queue import FairQueue
+from momalisa.service.records import Failure, Manifest, Records
+from momalisa.storage import Store
+from momalisa.walk.course import Chunk, Course, Walk
+from momalisa.walk.model_facts import ModelFacts
+from momalisa.walk.placement import StoredJournal
+from momalisa.walk.request import WalkRequest
+
+_LOGGER = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ConductorConfig:
+    """How works are led."""
+
+    look_out_s: float = 2.0
+    """So often it looks for works that nobody leads."""
+    renew_s: float = 5.0
+    """So often leases are renewed."""
+    patience_s: float = 20.0
+    """A lease that stands still for so long is taken over."""
+    max_attempts: int = 5
+    """Of a chunk whose renderer died."""
+
+    def __post_init__(self) -> None:
+        if not 0 < 2 * self.renew_s < self.patience_s:
+            raise ValueError(f"renew_s {self.renew_s}: take less than half of patience_s, {self.patience_s}")
+        if self.look_out_s <= 0 or self.max_attempts < 1:
+            raise ValueError("look_out_s must be above 0, max_attempts at least 1")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Snapshot:
+    """How far a work is; `announced` are address and place of its frames so far, in an order that never changes."""
+
+    state: State
+    announced: tuple[tuple[str, float], ...]
+    num_frames: int
+    queue_position: int
+    eta_s: float | None
+    unet_evaluations: int
+
+
+@dataclass(slots=True)
+class _Job:
+    """A chunk on its way."""
+
+    work: str
+    task: ChunkTask
+    cost: float
+    result: asyncio.Future[ChunkResult]
+    attempts: int = 0
+
+
+@dataclass(slots=True)
+class _Live:
+    """A work that is led here."""
+
+    request: WalkRequest
+    owner: str
+    state: State = "queued"
+    announced: list[tuple[str, float]] = field(default_factory=list)
+    unet_evaluations: int = 0
+    num_rendered: int = 0
+    renderer_seconds: float = 0.0
+    task: asyncio.Task[None] | None = None
+    changed: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def change(self) -> None:
+        """Wakes all who wait for news."""
+        self.changed.set()
+        self.changed = asyncio.Event()
+
+
+class Conductor:
+    """One of perhaps several on a bucket; runs in one event loop."""
+
+    def __init__(
+        self,
+        store: Store,
+        crew: Crew,
+        config: ConductorConfig | None = None,
+        *,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._store, self._crew, self._clock = store, crew, clock
+        self._config = config or ConductorConfig()
+        self.records = Records(store)
+        self._leases = Leases(store, secrets.token_hex(8), patience_s=self._config.patience_s)
+        self._queue: FairQueue[_Job] = FairQueue()
+        self._live: dict[str, _Live] = {}
+        self._num_given = 0
+        self._looking_out: asyncio.Task[None] | None = None
+        self._takes_new = True
+        self._seconds_per_evaluation: float | None = None
+
+    def start(self) -> None:
+        """Takes up what nobody leads, now and from then on."""
+        self._looking_out = asyncio.create_task(self._look_out())
+
+    async def stop(self) -> None:
+        """Gives all works back."""
+        self._takes_new = False
+        tasks = [live.task for live in self._live.values() if live.task is not None]
+        for task in [*tasks, *([self._looking_out] if self._looking_out else [])]:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    def take_up(self, work: str) -> None:
+        """A work that has just been asked for."""
+        if self._takes_new and work not in self._live:
+            self._live[work] = live = _Live(*_unknown())
+            live.task = asyncio.create_task(self._lead(work, live))
+
+    def give_up(self, work: str) -> None:
+        """A work that nobody wants any more: what is being drawn is the last of it."""
+        live = self._live.get(work)
+        if live is not None and live.task is not None:
+            live.task.cancel()
+
+    def snapshot(self, work: str) -> Snapshot | None:
+        """None for a work that is not led here."""
+        live = self._live.get(work)
+        if live is None:
+            return None
+        with suppress(KeyError):
+            position = self._queue.ahead_of(work) if live.state == "queued" else 0
+        return Snapshot(
+            state=live.state,
+            announced=tuple(live.announced),
+            num_frames=live.request.plan.num_frames,
+            queue_position=position if live.state == "queued" else 0,
+            eta_s=self._eta_s(live),
+            unet_evaluations=live.unet_evaluations,
+        )
+
+    async def news(self, work: str, timeout_s: float) -> None:
+        """Returns once something has changed, or the time is over."""
+        live = self._live.get(work)
+        if live is not None:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(live.changed.wait(), timeout_s)
+
+    async def _look_out(self) -> None:
+        while True:
+            try:
+                for work in await asyncio.to_thread(self.records.waiting_works):
+                    self.take_up(work)
+            except StorageError as e:
+                _LOGGER.warning("the queue in the bucket cannot be read: %s", e)
+            await asyncio.sleep(self._config.look_out_s)
+
+    async def _lead(self, work: str, live: _Live) -> None:
+        """From the claim to the manifest. What fails for a reason of its own is written down as that."""
+        lease: Lease | None = None
+        try:
+            lease = await asyncio.to_thread(self._leases.claim, work)
+            if lease is None:
+                return
+            renewing = asyncio.create_task(self._renew(work, lease))
+            try:
+                outcome = await self._work(work, live)
+            finally:
+                renewing.cancel()
+            if outcome is not None:
+                live.state = "done" if isinstance(outcome, Manifest) else "failed"
+                await asyncio.to_thread(self.records.end_work, work, outcome)
+        except asyncio.CancelledError:
+            live.state = "cancelled"
+        except (StorageError, LostError) as e:
+            _LOGGER.warning("work %s is given back: %s", work, e)
+        finally:
+            self._queue.close(work)
+            del self._live[work]
+            live.change()
+            if lease is not None:
+                with suppress(StorageError):
+                    await asyncio.to_thread(lease.release)
+
+    async def _work(self, work: str, live: _Live) -> Manifest | Failure | None:
+        try:
+            live.request, live.owner = await asyncio.to_thread(self.records.waiting_work, work)
+            if not await asyncio.to_thread(self.records.wanted_by, work):
+                await asyncio.to_thread(self.records.give_up, work)
+                return None
+            self._queue.open(work, live.owner)
+            facts = await self._crew.describe(live.request.model)
+            walk = await self._render(work, live, facts)
+            live.state = "assembling"
+            live.change()
+            assembled = await self._crew.assemble(work, walk, facts)
+            return _manifest(live, walk, dict(assembled.report), self._clock())
+        except ObjectNotFoundError:
+            return None  # it ended between the look at the queue and now
+        except (StorageError, LostError):
+            raise
+        except MomalisaError as e:
+            return Failure(code="render_failed", detail=str(e), ended_at=self._clock())
+
+    async def _render(self, work: str, live: _Live, facts: ModelFacts) -> Walk:
+        rendition = facts.rendition(live.request)
+        course = Course(live.request, rendition, chunk_size=facts.chunk_size(rendition.height, rendition.width))
+        journal = StoredJournal(self._store.child(f"works/{work}/placements"))
+        while chunks := await asyncio.to_thread(course.advance, journal):
+            jobs = [self._job(work, live, facts, chunk) for chunk in chunks]
+            self._queue.put(work, [(job, job.cost) for job in jobs])
+            self._give_out()
+            for job in jobs:
+                result = await job.result
+                course.seen(result.sketches)
+                self._announce(live, job.task.chunk, result)
+        return course.walk(num_rendered=live.num_rendered, num_evaluations=live.unet_evaluations)
+
+    def _job(self, work: str, live: _Live, facts: ModelFacts, chunk: Chunk) -> _Job:
+        cost = live.request.plan.cost(chunk.frames).unet_evaluations + len(chunk.frames)
+        task = ChunkTask(work=work, request=live.request, facts=facts, chunk=chunk)
+        return _Job(work, task, float(cost), asyncio.get_running_loop().create_future())
+
+    def _give_out(self) -> None:
+        while self._num_given < self._crew.num_slots and (taken := self._queue.take()) is not None:
+            self._num_given += 1
+            live = self._live[taken[0]]
+            if live.state == "queued":
+                live.state = "running"
+                live.change()
+            asyncio.create_task(self._draw(taken[1]))  # noqa: RUF006 - its result is the job's
+
+    async def _draw(self, job: _Job) -> None:
+        try:
+            result = await self._crew.draw(job.task)
+            if not job.result.done():
+                job.result.set_result(result)
+        except LostError as e:
+            self._try_again(job, e)
+        except MomalisaError as e:
+            if not job.result.done():
+                job.result.set_exception(e)
+        finally:
+            self._num_given -= 1
+            self._give_out()
+
+    def _try_again(self, job: _Job, reason: LostError) -> None:
+        job.attempts += 1
+        if job.result.done() or job.work not in self._live:
+            return
+        if job.attempts >= self._config.max_attempts:
+            job.result.set_exception(reason)
+        else:
+            self._queue.put_back(job.work, job, job.cost)
+
+    def _announce(self, live: _Live, chunk: Chunk, result: ChunkResult) -> None:
+        end = live.request.plan.num_grid_steps
+        live.announced += [(chunk.addresses[frame.index], frame.index / end) for frame in chunk.frames]
+        live.unet_evaluations += result.unet_evaluations
+        live.num_rendered += result.num_rendered
+        live.renderer_seconds += result.seconds
+        if result.unet_evaluations:
+            now = result.seconds / result.unet_evaluations
+            before = self._seconds_per_evaluation
+            self._seconds_per_evaluation = now if before is None else 0.8 * before + 0.2 * now
+        live.change()
+
+    async def _renew(self, work: str, lease: Lease) -> None:
+        while True:
+            await asyncio.sleep(self._config.renew_s)
+            try:
+                await asyncio.to_thread(lease.renew)
+            except ConflictError:
+                _LOGGER.warning("work %s was taken over by somebody else", work)
+                self.give_up(work)
+                return
+            except StorageError as e:
+                _LOGGER.warning("the lease of work %s could not be renewed: %s", work, e)
+
+    def _eta_s(self, live: _Live) -> float | None:
+        if self._seconds_per_evaluation is None:
+            return None
+        plan = live.request.plan
+        left = max(0, plan.num_frames - len(live.announced)) / plan.num_frames
+        return left * plan.bound.unet_evaluations * self._seconds_per_evaluation / max(1, self._crew.num_slots)
+
+
+def _manifest(live: _Live, walk: Walk, report: dict[str, Any], ended_at: float) -> Manifest:
+    return Manifest(
+        addresses=tuple(walk.shown),
+        announced=tuple(live.announced),
+        durations_s=tuple(walk.durations_s),
+        num_rendered=live.num_rendered,
+        unet_evaluations=live.unet_evaluations,
+        renderer_seconds=live.renderer_seconds,
+        ended_at=ended_at,
+        report=report,
+    )

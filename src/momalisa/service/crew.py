@@ -1,0 +1,62 @@
+"""Who does the work: what a conductor asks of renderers and assemblers, wherever they are."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from momalisa.errors import ServiceError
+from momalisa.walk.course import Chunk, Walk
+from momalisa.walk.frames import Sketch
+from momalisa.walk.model_facts import ModelFacts
+from momalisa.walk.request import WalkRequest
+
+
+class LostError(ServiceError):
+    """Whoever did it died: give it to somebody else."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ChunkTask:
+    """A chunk to be drawn and kept in the bucket."""
+
+    work: str
+    request: WalkRequest
+    facts: ModelFacts
+    """Of the model as it was planned with: a renderer that has another one refuses."""
+    chunk: Chunk
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ChunkResult:
+    """What became of it."""
+
+    sketches: Mapping[int, Sketch]
+    """Of the chunk's frames, by their grid points."""
+    num_rendered: int
+    """Frames that were not in the bucket already."""
+    unet_evaluations: int
+    seconds: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AssemblyResult:
+    """A walk's animation is in the bucket."""
+
+    report: Mapping[str, float]
+
+
+class Crew(Protocol):
+    """Every method raises LostError where whoever did it died, and MomalisaError where it cannot be done."""
+
+    @property
+    def num_slots(self) -> int:
+        """Chunks that may be given out at once: enough for no renderer to wait, and few, so that the order is ours."""
+
+    async def describe(self, model: str) -> ModelFacts:
+        """Of a served model. Raises ConfigError for one that is not served."""
+
+    async def draw(self, task: ChunkTask) -> ChunkResult:
+        """Draws a chunk; its frames are in the bucket then."""
+
+    async def assemble(self, work: str, walk: Walk, facts: ModelFacts) -> AssemblyResult:
+        """Writes a walk's GIF and report into the bucket."""
