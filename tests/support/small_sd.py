@@ -9,6 +9,7 @@ from diffusers import AutoencoderKL, DDPMScheduler, UNet2DConditionModel
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
 from momalisa.diffusion.loading import Components
+from momalisa.diffusion.sampling import pipeline_of
 
 SIZE = 32
 """Pixels of its pictures' sides."""
@@ -33,6 +34,13 @@ def small_components(folder: Path, *, seed: int = 0) -> Components:
     for part in (components.text_encoder, components.vae, components.unet):
         part.eval().requires_grad_(False)
     return components
+
+
+def save_small_sd(folder: Path) -> Path:
+    """The same as a folder that diffusers loads."""
+    (folder / "tokenizer").mkdir(parents=True)
+    pipeline_of(small_components(folder / "tokenizer")).save_pretrained(folder, safe_serialization=True)
+    return folder
 
 
 def _tokenizer(folder: Path) -> Any:

@@ -11,16 +11,19 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
-from momalisa.errors import ConflictError, MomalisaError, ObjectNotFoundError, StorageError
+from momalisa.errors import AlreadyExistsError, ConflictError, MomalisaError, ObjectNotFoundError, StorageError
+from momalisa.service.admission import Admission, AdmissionConfig
 from momalisa.service.crew import ChunkResult, ChunkTask, Crew, LostError
 from momalisa.service.leases import Lease, Leases
-from momalisa.service.port import State
+from momalisa.service.pictures import fit_pictures
+from momalisa.service.port import Owner, State
 from momalisa.service.queue import FairQueue
-from momalisa.service.records import Failure, Manifest, Records
+from momalisa.service.records import Failure, Manifest, Records, WalkRecord, new_id
 from momalisa.storage import Store
-from momalisa.walk.course import Chunk, Course, Walk
+from momalisa.walk.course import Chunk, Course, Walk, walk_id
 from momalisa.walk.model_facts import ModelFacts
 from momalisa.walk.placement import StoredJournal
 from momalisa.walk.request import WalkRequest
@@ -100,10 +103,12 @@ class Conductor:
         crew: Crew,
         config: ConductorConfig | None = None,
         *,
+        admission: AdmissionConfig | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._store, self._crew, self._clock = store, crew, clock
         self._config = config or ConductorConfig()
+        self._admission = Admission(admission or AdmissionConfig(), clock)
         self.records = Records(store)
         self._leases = Leases(store, secrets.token_hex(8), patience_s=self._config.patience_s)
         self._queue: FairQueue[_Job] = FairQueue()
@@ -117,6 +122,45 @@ class Conductor:
         """Takes up what nobody leads, now and from then on."""
         self._looking_out = asyncio.create_task(self._look_out())
 
+    async def admit(self, request: WalkRequest, owner: Owner, *, idempotency_key: str | None = None) -> WalkRecord:
+        """A new walk, or that of the same idempotency key. Raises as `Walks.submit`."""
+        if idempotency_key is not None:
+            before = await asyncio.to_thread(self.records.remembered, owner.name, idempotency_key)
+            if before is not None:
+                return _same(before, request)
+        facts = await self._crew.describe(request.model)
+        rendered = await asyncio.to_thread(fit_pictures, self._store, request, facts)
+        work = walk_id(rendered, facts.rendition(rendered))
+        is_done = isinstance(await asyncio.to_thread(self.records.outcome, work), Manifest)
+        await self._check(owner, is_new=not is_done and work not in self._live)
+        record = WalkRecord(id=new_id(), work=work, owner=owner.name, created_at=self._clock(), request=request)
+        await asyncio.to_thread(partial(self.records.create_walk, record, rendered, is_done=is_done))
+        if idempotency_key is not None:
+            first = await asyncio.to_thread(self.records.remember, owner.name, idempotency_key, record.id)
+            if first != record.id:  # the same request came twice at the same moment
+                await asyncio.to_thread(self.records.delete_walk, record)
+                return _same(await asyncio.to_thread(self.records.walk, first), request)
+        if not is_done:
+            self.take_up(work, rendered, owner.name)
+        return record
+
+    async def withdraw(self, record: WalkRecord) -> None:
+        """A walk is wanted no more; nor is its work, unless another walk wants it."""
+        await asyncio.to_thread(self.records.unwant, record)
+        if not await asyncio.to_thread(self.records.wanted_by, record.work):
+            await asyncio.to_thread(self.records.give_up, record.work)
+            self.give_up(record.work)
+
+    def num_running(self, owner: str) -> int:
+        """Works of an owner that are not ended."""
+        return sum(1 for live in self._live.values() if live.owner == owner)
+
+    async def _check(self, owner: Owner, *, is_new: bool) -> None:
+        today = await asyncio.to_thread(self.records.num_since, owner.name, self._admission.midnight())
+        self._admission.check_owner(self.num_running(owner.name) if is_new else 0, today)
+        if is_new:
+            self._admission.check_capacity(len(self._live))
+
     async def stop(self) -> None:
         """Gives all works back."""
         self._takes_new = False
@@ -125,10 +169,10 @@ class Conductor:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    def take_up(self, work: str) -> None:
-        """A work that has just been asked for."""
+    def take_up(self, work: str, request: WalkRequest, owner: str) -> None:
+        """A work that waits in the bucket; one that is led here already goes on."""
         if self._takes_new and work not in self._live:
-            self._live[work] = live = _Live(*_unknown())
+            self._live[work] = live = _Live(request, owner)
             live.task = asyncio.create_task(self._lead(work, live))
 
     def give_up(self, work: str) -> None:
@@ -153,18 +197,22 @@ class Conductor:
             unet_evaluations=live.unet_evaluations,
         )
 
-    async def news(self, work: str, timeout_s: float) -> None:
-        """Returns once something has changed, or the time is over."""
+    async def news(self, work: str, known: Snapshot | None, timeout_s: float) -> Snapshot | None:
+        """The work as it is once it differs from what is known, or once the time is over."""
         live = self._live.get(work)
-        if live is not None:
+        if live is not None and not _has_changed(known, self.snapshot(work)):
             with suppress(TimeoutError):
                 await asyncio.wait_for(live.changed.wait(), timeout_s)
+        return self.snapshot(work)
 
     async def _look_out(self) -> None:
         while True:
             try:
                 for work in await asyncio.to_thread(self.records.waiting_works):
-                    self.take_up(work)
+                    if work not in self._live:
+                        self.take_up(work, *await asyncio.to_thread(self.records.waiting_work, work))
+            except ObjectNotFoundError:
+                continue  # it ended between the one look and the other
             except StorageError as e:
                 _LOGGER.warning("the queue in the bucket cannot be read: %s", e)
             await asyncio.sleep(self._config.look_out_s)
@@ -191,6 +239,7 @@ class Conductor:
         finally:
             self._queue.close(work)
             del self._live[work]
+            self._admission.ended(was_busy=len(self._queue) > 0)
             live.change()
             if lease is not None:
                 with suppress(StorageError):
@@ -198,8 +247,7 @@ class Conductor:
 
     async def _work(self, work: str, live: _Live) -> Manifest | Failure | None:
         try:
-            live.request, live.owner = await asyncio.to_thread(self.records.waiting_work, work)
-            if not await asyncio.to_thread(self.records.wanted_by, work):
+            if await asyncio.to_thread(self._is_over, work):
                 await asyncio.to_thread(self.records.give_up, work)
                 return None
             self._queue.open(work, live.owner)
@@ -209,12 +257,13 @@ class Conductor:
             live.change()
             assembled = await self._crew.assemble(work, walk, facts)
             return _manifest(live, walk, dict(assembled.report), self._clock())
-        except ObjectNotFoundError:
-            return None  # it ended between the look at the queue and now
         except (StorageError, LostError):
             raise
         except MomalisaError as e:
             return Failure(code="render_failed", detail=str(e), ended_at=self._clock())
+
+    def _is_over(self, work: str) -> bool:
+        return not self.records.wanted_by(work) or self.records.outcome(work) is not None
 
     async def _render(self, work: str, live: _Live, facts: ModelFacts) -> Walk:
         rendition = facts.rendition(live.request)
@@ -297,6 +346,18 @@ class Conductor:
         plan = live.request.plan
         left = max(0, plan.num_frames - len(live.announced)) / plan.num_frames
         return left * plan.bound.unet_evaluations * self._seconds_per_evaluation / max(1, self._crew.num_slots)
+
+
+def _has_changed(known: Snapshot | None, now: Snapshot | None) -> bool:
+    if known is None or now is None:
+        return known is not now
+    return known.state != now.state or len(known.announced) != len(now.announced)
+
+
+def _same(before: WalkRecord, request: WalkRequest) -> WalkRecord:
+    if before.request != request:
+        raise AlreadyExistsError("this idempotency key came with another request before: take a new one")
+    return before
 
 
 def _manifest(live: _Live, walk: Walk, report: dict[str, Any], ended_at: float) -> Manifest:

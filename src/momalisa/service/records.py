@@ -69,12 +69,15 @@ class Records:
     def __init__(self, store: Store) -> None:
         self._store = store
 
-    def create_walk(self, record: WalkRecord, *, is_done: bool) -> None:
-        """A new walk, and its work unless that is done. Whatever is cut off in the middle leaves nothing to be seen."""
+    def create_walk(self, record: WalkRecord, rendered: WalkRequest, *, is_done: bool) -> None:
+        """A new walk, and its work unless that is done: `rendered` is the request with its pictures at their size.
+
+        Whatever is cut off in the middle leaves nothing to be seen.
+        """
         _create(self._store, f"works/{record.work}/walks/{record.id}", {})
         if not is_done:
             self._store.delete(f"works/{record.work}/failure.json")
-            _create(self._store, f"works/{record.work}/request.json", {"request": to_dict(record.request)})
+            _create(self._store, f"works/{record.work}/request.json", {"request": to_dict(rendered)})
             _create(self._store, f"queue/{record.work}", {"owner": record.owner})
         _create(self._store, f"owners/{record.owner}/{_stamp(record)}", {})
         self._store.create(_walk_key(record.id), json.dumps(to_dict(record)).encode())
@@ -131,6 +134,12 @@ class Records:
         more = later[limit - 1] if len(later) > limit else None
         return [name.partition("-")[2] for name in later[:limit]], more
 
+    def num_since(self, owner: str, since: float) -> int:
+        """Walks of an owner that were asked for since then."""
+        newest = _FAR - round(since * 1000)
+        names = (entry.key.rpartition("/")[2] for entry in self._store.list(f"owners/{owner}"))
+        return sum(1 for name in names if int(name.partition("-")[0]) <= newest)
+
     def waiting_works(self) -> list[str]:
         """Works that are not ended."""
         return [entry.key.rpartition("/")[2] for entry in self._store.list("queue")]
@@ -183,6 +192,7 @@ class Records:
             return self.walk(self._store.read_bytes(_idempotency_key(owner, idempotency_key)).decode())
         except ObjectNotFoundError:
             return None
+
 
 def _walk_key(walk_id: str) -> str:
     return f"walks/{walk_id}/walk.json"

@@ -78,7 +78,7 @@ class Studio:
         device = _device(settings.device)
         dtype = DTYPES[settings.dtype or ("float16" if device.type == "cuda" else "float32")]
         self.components = prepare(load_components(model, revision=revision, dtype=dtype), device, settings)
-        self._sketcher: Sketcher = LpipsSketcher(settings.lpips) if settings.lpips else sketcher_for(self.components)
+        self.sketcher: Sketcher = LpipsSketcher(settings.lpips) if settings.lpips else sketcher_for(self.components)
 
     def make(
         self,
@@ -99,7 +99,7 @@ class Studio:
         uris = sorted({uri for waypoint in request.waypoints for uri in waypoint.adapters})
         adapters = Adapters(self.components, uris)
         try:
-            renderer = Renderer(self.components, request, adapters=adapters, pictures=pictures, sketcher=self._sketcher)
+            renderer = Renderer(self.components, request, adapters=adapters, pictures=pictures, sketcher=self.sketcher)
             journal = None
             if placements is not None:
                 journal = StoredJournal(placements.child(walk_id(request, renderer.rendition)))

@@ -1,0 +1,197 @@
+"""Walks from request to animation, led over a bucket, with renderers in this process."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from momalisa.errors import AlreadyExistsError, BusyError, ConfigError, ObjectNotFoundError
+from momalisa.service.admission import AdmissionConfig
+from momalisa.service.conductor import Conductor, ConductorConfig
+from momalisa.service.painter import ServedModel
+from momalisa.service.port import Owner
+from momalisa.service.records import Manifest, WalkRecord
+from momalisa.storage import Store, open_store
+from momalisa.walk.request import WalkRequest, Waypoint
+from tests.support.local_crew import LocalCrew
+from tests.support.small_sd import save_small_sd
+
+ANN, BOB = Owner(kind="key", name="key-ann"), Owner(kind="visitor", name="visitor-bob")
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, ServedModel]:
+    folder = save_small_sd(tmp_path_factory.mktemp("small"))
+    return {"small": ServedModel(id="small", uri=str(folder))}
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return open_store(tmp_path)
+
+
+def walk(seed: int = 0, **settings: Any) -> WalkRequest:
+    usual: dict[str, Any] = {"num_frames": 6, "num_inference_steps": 4, "model": "small", "seed": seed}
+    return WalkRequest(waypoints=(Waypoint(prompt="dots"), Waypoint(prompt="waves")), **{**usual, **settings})
+
+
+def quick(**settings: Any) -> ConductorConfig:
+    return ConductorConfig(**{"look_out_s": 0.02, "renew_s": 0.02, "patience_s": 0.2, **settings})
+
+
+async def ended(conductor: Conductor, record: WalkRecord) -> Manifest:
+    while (outcome := conductor.records.outcome(record.work)) is None:
+        await asyncio.sleep(0.01)
+    assert isinstance(outcome, Manifest)
+    return outcome
+
+
+def run(store: Store, models: dict[str, ServedModel], play: Callable[[Conductor, LocalCrew], Awaitable[None]]) -> None:
+    async def act() -> None:
+        crew = LocalCrew(store, models)
+        conductor = Conductor(store, crew, quick(), admission=AdmissionConfig(max_works=3, max_running_per_owner=2))
+        conductor.start()
+        try:
+            await asyncio.wait_for(play(conductor, crew), 60)
+        finally:
+            await conductor.stop()
+
+    asyncio.run(act())
+
+
+def test_a_walk_is_made_and_told_of_frame_by_frame(store: Store, models: dict[str, ServedModel]) -> None:
+    async def play(conductor: Conductor, crew: LocalCrew) -> None:
+        record = await conductor.admit(walk(), ANN)
+        seen, known = [], None
+        while (known := await conductor.news(record.work, known, 5)) is not None:
+            seen.append(len(known.announced))
+        manifest = await ended(conductor, record)
+        assert seen == sorted(seen)
+        assert len(manifest.addresses) == len(manifest.announced) == len(set(manifest.addresses)) >= 6
+        assert crew.num_rendered == manifest.num_rendered == len(manifest.addresses)
+        assert manifest.announced[0][1] == 0
+        for name in ("animation.gif", "report.json", "report.png"):
+            assert store.exists(f"works/{record.work}/{name}")
+        assert conductor.records.waiting_works() == []
+
+    run(store, models, play)
+
+
+def test_an_equal_request_shares_the_work_and_costs_nothing(store: Store, models: dict[str, ServedModel]) -> None:
+    async def play(conductor: Conductor, crew: LocalCrew) -> None:
+        first, second = await asyncio.gather(conductor.admit(walk(), ANN), conductor.admit(walk(), BOB))
+        assert first.work == second.work
+        assert first.id != second.id
+        manifest = await ended(conductor, first)
+        third = await conductor.admit(walk(), BOB)
+        assert conductor.records.outcome(third.work) == manifest
+        assert crew.num_rendered == manifest.num_rendered
+
+    run(store, models, play)
+
+
+def test_a_second_conductor_goes_on_where_the_first_was_lost(store: Store, models: dict[str, ServedModel]) -> None:
+    async def act() -> None:
+        crew = LocalCrew(store, models)
+        lost = Conductor(store, crew, quick())
+        record = await lost.admit(walk(num_frames=24), ANN)
+        known = None
+        while known is None or not known.announced:
+            known = await lost.news(record.work, known, 5)
+        for task in asyncio.all_tasks() - {asyncio.current_task()}:
+            task.cancel()  # as if the process had died, but for its lease, which stands still
+        await asyncio.sleep(0.05)
+        other = Conductor(store, crew, quick())
+        other.start()
+        manifest = await asyncio.wait_for(ended(other, record), 60)
+        await other.stop()
+        assert crew.num_rendered == len(set(manifest.addresses))
+
+    asyncio.run(act())
+
+
+def test_a_chunk_whose_renderer_died_is_given_to_another(store: Store, models: dict[str, ServedModel]) -> None:
+    async def play(conductor: Conductor, crew: LocalCrew) -> None:
+        crew.dies_after = [1, 3]
+        record = await conductor.admit(walk(), ANN)
+        manifest = await ended(conductor, record)
+        assert max(crew.drawn.values()) == 2
+        assert crew.num_rendered == len(set(manifest.addresses))
+
+    run(store, models, play)
+
+
+def test_a_walk_that_nobody_wants_any_more_is_given_up(store: Store, models: dict[str, ServedModel]) -> None:
+    async def play(conductor: Conductor, crew: LocalCrew) -> None:
+        mine = await conductor.admit(walk(num_frames=40), ANN)
+        same = await conductor.admit(walk(num_frames=40), BOB)
+        known = await conductor.news(mine.work, None, 5)
+        while known is not None and not known.announced:
+            known = await conductor.news(mine.work, known, 5)
+        await conductor.withdraw(mine)
+        assert conductor.snapshot(mine.work) is not None
+        await conductor.withdraw(same)
+        while crew.in_hand:
+            await asyncio.sleep(0.01)
+        drawn = crew.num_rendered
+        await asyncio.sleep(0.1)
+        assert crew.num_rendered == drawn < 40
+        assert conductor.snapshot(mine.work) is None
+        assert conductor.records.waiting_works() == []
+
+    run(store, models, play)
+
+
+def test_what_cannot_be_is_refused_before_anything_is_written(store: Store, models: dict[str, ServedModel]) -> None:
+    async def play(conductor: Conductor, _crew: LocalCrew) -> None:
+        with pytest.raises(ConfigError, match="no model"):
+            await conductor.admit(walk(model="other"), ANN)
+        with pytest.raises(ConfigError, match="multiples of"):
+            await conductor.admit(walk(height=33), ANN)
+        missing = WalkRequest(
+            waypoints=(Waypoint(prompt="a"), Waypoint(picture_sha256="0" * 64)), num_frames=6, model="small"
+        )
+        with pytest.raises(ConfigError, match="send it first"):
+            await conductor.admit(missing, ANN)
+        assert store.list() == []
+
+    run(store, models, play)
+
+
+def test_an_idempotency_key_stands_for_one_walk(store: Store, models: dict[str, ServedModel]) -> None:
+    async def play(conductor: Conductor, _crew: LocalCrew) -> None:
+        both = await asyncio.gather(*(conductor.admit(walk(), ANN, idempotency_key="k") for _ in range(2)))
+        assert both[0].id == both[1].id
+        with pytest.raises(AlreadyExistsError, match="take a new one"):
+            await conductor.admit(walk(seed=1), ANN, idempotency_key="k")
+        assert (await conductor.admit(walk(seed=1), BOB, idempotency_key="k")).id != both[0].id
+        assert len(conductor.records.wanted_by(both[0].work)) == 1
+
+    run(store, models, play)
+
+
+def test_owners_and_the_service_take_no_more_than_they_may(store: Store, models: dict[str, ServedModel]) -> None:
+    async def play(conductor: Conductor, _crew: LocalCrew) -> None:
+        for seed in range(2):
+            await conductor.admit(walk(seed, num_frames=60), ANN)
+        with pytest.raises(BusyError, match="of your walks"):
+            await conductor.admit(walk(7), ANN)
+        await conductor.admit(walk(8, num_frames=60), BOB)
+        with pytest.raises(BusyError, match="as many walks"):
+            await conductor.admit(walk(9), BOB)
+
+    run(store, models, play)
+
+
+def test_a_deleted_walk_is_gone(store: Store, models: dict[str, ServedModel]) -> None:
+    async def play(conductor: Conductor, _crew: LocalCrew) -> None:
+        record = await conductor.admit(walk(), ANN)
+        await ended(conductor, record)
+        conductor.records.delete_walk(record)
+        with pytest.raises(ObjectNotFoundError):
+            conductor.records.walk(record.id)
+        assert conductor.records.page("owners/key-ann", 10, None) == ([], None)
+
+    run(store, models, play)
