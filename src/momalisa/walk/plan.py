@@ -50,9 +50,9 @@ class Branching:
     settled: float = 0.5
     """Share of the steps after which what is shown is settled, and only how it is done is left."""
     stride: int = 2
-    """From there on a frame between two parents takes only every so manieth step."""
+    """From there on all frames but the waypoints' own take only every so manieth step."""
     key_share: float = 0.2
-    """Of the frames may be key frames, denoised in full."""
+    """Of the frames may be key frames, denoised from noise."""
     max_key_intervals: int = 8
     """Between two stops, in a power of two: longer walks begin with no more."""
     fan: int = 2
@@ -179,7 +179,7 @@ class Plan:
     @property
     def start_steps(self) -> frozenset[int]:
         """Every step but the first that some frame may begin at, and whose states are kept: the same in every mode, so
-        that walks of all modes share frames."""
+        that walks of all modes share the waypoints' frames."""
         levels = self.branching.start_steps(self.num_inference_steps)
         return frozenset({*levels, self.entry_step, self.num_inference_steps}) - {0}
 
@@ -211,30 +211,33 @@ class Plan:
     def bound(self) -> Cost:
         """The most that the walk may cost: as if all parents were far apart, and repairs needed."""
         stops = self.stops()
-        full = sum(self.evaluations(stop.start_step) for stop in stops)
+        full = self.cost(stops).unet_evaluations
         num_others = self.num_frames - len(stops)
         if self.mode == "image":
             return Cost(unet_evaluations=full, decodes=self.num_frames)
         if self.mode == "text":
-            others = num_others * self.evaluations(self.entry_step)
+            others = num_others * self.evaluations(Frame(1, None, self.entry_step))
             return Cost(unet_evaluations=full + others, decodes=self.num_frames)
         num_keys, repairs = self._num_keys(self.key_depth), max(1, round(self.num_frames * MAX_REPAIRS))
         earliest = max(self.branching.start_step(math.inf, self.num_inference_steps), self.entry_step)
-        keys = (num_keys - len(stops)) * self.evaluations(self.entry_step)
-        between = (num_others - (num_keys - len(stops)) + repairs) * self.evaluations(earliest)
+        keys = (num_keys - len(stops)) * self.evaluations(Frame(1, None, self.entry_step))
+        between = (num_others - (num_keys - len(stops)) + repairs) * self.evaluations(Frame(1, None, earliest))
         return Cost(unet_evaluations=full + keys + between, decodes=self.num_frames + repairs)
 
     def cost(self, frames: Sequence[Frame]) -> Cost:
         """What these frames cost, exactly."""
-        return Cost(unet_evaluations=sum(self.evaluations(f.start_step) for f in frames), decodes=len(frames))
+        return Cost(unet_evaluations=sum(self.evaluations(frame) for frame in frames), decodes=len(frames))
 
-    def steps(self, start_step: int) -> tuple[int, ...]:
-        """Those that a frame takes from this one on. What begins where the walk does takes every step."""
-        import os
+    def takes_every_step(self, frame: Frame) -> bool:
+        """Only the waypoints' own frames do in `hybrid`."""
+        return self.mode != "hybrid" or frame.index % (1 << self.depth) == 0
 
-        if start_step <= self.entry_step and not (os.environ.get("SK") and self.mode == "hybrid"):
-            return tuple(range(start_step, self.num_inference_steps))
-        return tuple(step for step in self.branching.steps(self.num_inference_steps) if step >= start_step)
+    def steps(self, frame: Frame) -> tuple[int, ...]:
+        """Those that a frame takes from where it begins."""
+        if self.takes_every_step(frame):
+            return tuple(range(frame.start_step, self.num_inference_steps))
+        later = (step for step in self.branching.steps(self.num_inference_steps) if step > frame.start_step)
+        return (frame.start_step, *later) if frame.start_step < self.num_inference_steps else ()
 
     def step_before(self, start_step: int) -> int | None:
         """The one whose prediction a frame goes on from."""
@@ -242,9 +245,9 @@ class Plan:
             return start_step - 1 if start_step > 0 else None
         return max(step for step in self.branching.steps(self.num_inference_steps) if step < start_step)
 
-    def evaluations(self, start_step: int) -> int:
-        """Of the UNet, for one frame from this step to the last."""
-        guidance, steps = self.guidance or Guidance(0, self.num_inference_steps), self.steps(start_step)
+    def evaluations(self, frame: Frame) -> int:
+        """Of the UNet, for a frame."""
+        guidance, steps = self.guidance or Guidance(0, self.num_inference_steps), self.steps(frame)
         return len(steps) + len(guidance.found_at(steps))
 
     def _num_keys(self, depth: int) -> int:

@@ -7,21 +7,23 @@ import pytest
 from momalisa.errors import ConfigError
 from momalisa.walk.guidance import Guidance
 from momalisa.walk.path import Path
-from momalisa.walk.plan import Branching, Plan
+from momalisa.walk.plan import Branching, Frame, Plan
 
 
 def test_a_guidance_interval_makes_steps_outside_of_it_cheap() -> None:
     all_guided = Plan(path=Path(2), num_frames=20, num_inference_steps=20)
     some = Plan(path=Path(2), num_frames=20, num_inference_steps=20, guidance=Guidance(2, 12))
-    assert all_guided.evaluations(0) == 40
-    assert some.evaluations(0) == 30
+    assert all_guided.evaluations(Frame(0)) == 40
+    assert some.evaluations(Frame(0)) == 30
     # Every step up to the tenth, then every second one.
-    assert some.steps(8) == (8, 9, 10, 12, 14, 16, 18)
-    assert some.evaluations(8) == 7 + 3
-    assert some.evaluations(16) == 2
+    assert some.steps(Frame(1, (0, 2), 8)) == (8, 9, 10, 12, 14, 16, 18)
+    assert some.evaluations(Frame(1, (0, 2), 8)) == 7 + 3
+    assert some.evaluations(Frame(1, (0, 2), 16)) == 2
+    # A key frame too leaves steps out, but takes all at first.
+    assert some.evaluations(Frame(1)) == 15 + 9
     every_second = Plan(path=Path(2), num_frames=20, num_inference_steps=20, guidance=Guidance(2, 12, 2))
-    assert every_second.evaluations(0) == 25
-    assert every_second.evaluations(8) == 7 + 2
+    assert every_second.evaluations(Frame(0)) == 25
+    assert every_second.evaluations(Frame(1, (0, 2), 8)) == 7 + 2
 
 
 def test_close_parents_branch_late_and_distant_ones_early() -> None:
