@@ -36,7 +36,7 @@ class Branching:
     """The same, between parents that look alike."""
     far: float = 0.9
     """Distance from which on parents count as far apart, by the ruler in use."""
-    narrow: float = 2.0
+    narrow: float = 1.0
     """A gap in which so many frames of a walk even in t have no room is a narrow one."""
     earliest_when_narrow: float = 0.6
     """As `earliest`, in narrow gaps: their prompts are alike, so what is far apart there is so by a leap of the
@@ -51,15 +51,15 @@ class Branching:
     """Share of the steps after which what is shown is settled, and only how it is done is left."""
     stride: int = 2
     """From there on all frames but the waypoints' own take only every so manieth step."""
-    key_share: float = 0.2
+    key_share: float = 0.3
     """Of the frames may be key frames, denoised from noise."""
-    max_key_intervals: int = 8
+    max_key_intervals: int = 16
     """Between two stops, in a power of two: longer walks begin with no more."""
     fan: int = 2
     """Into so many intervals a gap may be cut at once; longer ones are cut into such first."""
     reserve: float = 0.08
     """Of the frames are held back for the gaps that turn out to be the widest."""
-    repair_from: float = 2.5
+    repair_from: float = 2.0
     """A step of so many times the median one is a jump, and gets a frame more."""
 
     def __post_init__(self) -> None:
@@ -243,6 +243,8 @@ class Plan:
         """The one whose prediction a frame goes on from."""
         if start_step <= self.entry_step:
             return start_step - 1 if start_step > 0 else None
+        # The waypoints' own frames keep the prediction of that step too, though they take those between as well: what
+        # is blended must be of one noise level, or the frame between becomes another picture.
         return max(step for step in self.branching.steps(self.num_inference_steps) if step < start_step)
 
     def evaluations(self, frame: Frame) -> int:

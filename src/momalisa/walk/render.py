@@ -76,7 +76,7 @@ class Renderer:
             self._conditions.at([self.plan.point(frame.index) for frame in chunk]),
             steps=self.plan.steps(chunk[0]),
             denoised_at=self.plan.step_before(chunk[0].start_step),
-            keep=self.start_steps,
+            keep={step: self.plan.step_before(step) or 0 for step in self.start_steps},
             denoised=torch.from_numpy(np.stack([denoised for _, denoised in begun])).to(device),
         )
         pixels, sketches = self._decode(latents)
