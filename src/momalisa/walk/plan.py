@@ -47,13 +47,13 @@ class Branching:
     """… and so much of its distance counts where frames are shared out."""
     num_levels: int = 4
     """So many steps there are to begin at, evenly from the earliest to the latest: those states are kept."""
-    settled: float = 0.5
+    settled: float = 0.6
     """Share of the steps after which what is shown is settled, and only how it is done is left."""
     stride: int = 2
-    """From there on all frames but the waypoints' own take only every so manieth step."""
-    key_share: float = 0.3
-    """Of the frames may be key frames, denoised from noise."""
-    max_key_intervals: int = 16
+    """From there on a frame between two parents takes only every so manieth step."""
+    key_share: float = 0.2
+    """Of the frames may be key frames, denoised in full."""
+    max_key_intervals: int = 8
     """Between two stops, in a power of two: longer walks begin with no more."""
     fan: int = 2
     """Into so many intervals a gap may be cut at once; longer ones are cut into such first."""
@@ -179,7 +179,7 @@ class Plan:
     @property
     def start_steps(self) -> frozenset[int]:
         """Every step but the first that some frame may begin at, and whose states are kept: the same in every mode, so
-        that walks of all modes share the waypoints' frames."""
+        that walks of all modes share frames."""
         levels = self.branching.start_steps(self.num_inference_steps)
         return frozenset({*levels, self.entry_step, self.num_inference_steps}) - {0}
 
@@ -229,8 +229,8 @@ class Plan:
         return Cost(unet_evaluations=sum(self.evaluations(frame) for frame in frames), decodes=len(frames))
 
     def takes_every_step(self, frame: Frame) -> bool:
-        """Only the waypoints' own frames do in `hybrid`."""
-        return self.mode != "hybrid" or frame.index % (1 << self.depth) == 0
+        """Those that begin where the walk does: `hybrid`'s key frames, and all frames of the other modes."""
+        return self.mode != "hybrid" or frame.start_step <= self.entry_step
 
     def steps(self, frame: Frame) -> tuple[int, ...]:
         """Those that a frame takes from where it begins."""
@@ -243,8 +243,8 @@ class Plan:
         """The one whose prediction a frame goes on from."""
         if start_step <= self.entry_step:
             return start_step - 1 if start_step > 0 else None
-        # The waypoints' own frames keep the prediction of that step too, though they take those between as well: what
-        # is blended must be of one noise level, or the frame between becomes another picture.
+        # Key frames keep the prediction of that step too, though they take those between as well: what is blended must
+        # be of one noise level.
         return max(step for step in self.branching.steps(self.num_inference_steps) if step < start_step)
 
     def evaluations(self, frame: Frame) -> int:
