@@ -51,6 +51,9 @@ class FieldsError(InputError):
         super().__init__("; ".join(f"{field}: {message}" for field, message in fields.items()))
         self.fields = dict(fields)
 
+    def __reduce__(self) -> tuple[type["FieldsError"], tuple[dict[str, str]]]:
+        return type(self), (self.fields,)  # it crosses from process to process
+
 
 class DatasetError(InputError):
     """A dataset or a cache that is missing, empty or does not match."""
@@ -118,6 +121,9 @@ class BusyError(ServiceError):
     def __init__(self, message: str, retry_after_s: float) -> None:
         super().__init__(message)
         self.retry_after_s = retry_after_s
+
+    def __reduce__(self) -> tuple[type["BusyError"], tuple[str, float]]:
+        return type(self), (str(self), self.retry_after_s)  # it crosses from process to process
 
 
 class UnauthorizedError(ServiceError):

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -80,12 +80,12 @@ def fully_denoised(components: Any, walk: Walk, frames: MemoryFrames | None = No
 
     `frames` keeps them for the next walk of the same waypoints and grid.
     """
-    request, frames = walk.request, frames or MemoryFrames()
+    request, frames = replace(walk.request, mode="text"), frames or MemoryFrames()
     renderer = Renderer(components, request)
     addresses = {frame.index: str(frame.index) for frame in walk.placement}
     missing = frames.missing(dict.fromkeys(addresses.values(), ()))
     roots = [Frame(index) for index, address in addresses.items() if address in missing]
-    for chunk in chunks(roots, BATCH):
+    for chunk in chunks(request.plan, roots, BATCH):
         frames.keep(renderer.render(chunk, addresses, frames))
     return np.stack([frames.pixels(address) for address in addresses.values()])
 

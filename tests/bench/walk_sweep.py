@@ -41,14 +41,12 @@ from tests.bench.walk_sides import (
 )
 
 _VALUES: dict[str, tuple[float, ...]] = {
-    "earliest": (0.04, 0.32, 0.5),
-    "latest": (0.7, 0.95),
-    "far": (0.45, 1.8),
-    "narrow": (0.0, 1.0, 4.0),
-    "settled": (0.0, 1.0),
-    "stride": (3,),
+    "earliest": (0.08, 0.24),
+    "far": (0.5, 1.2),
+    "narrow": (0.0, 2.0),
+    "leap_weight": (1.0,),
+    "settled": (0.5, 0.7, 1.0),
     "key_share": (0.1, 0.3),
-    "fan": (4,),
     "reserve": (0.0,),
 }
 

@@ -59,8 +59,8 @@ def frame_addresses(request: WalkRequest, rendition: Rendition, plan: Plan, fram
             content["starts"] = sorted([[address(left), str(1 - share)], [address(right), str(share)]])
         if frame.start_step > 0:
             content["start_step"] = frame.start_step
-        if plan.steps(frame.start_step) != tuple(range(frame.start_step, plan.num_inference_steps)):
-            content["steps"] = list(plan.steps(frame.start_step))
+        if not plan.takes_every_step(frame):
+            content["steps"] = list(plan.steps(frame))
         return content
 
     for frame in frames:

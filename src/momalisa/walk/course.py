@@ -4,13 +4,13 @@ import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import groupby, pairwise
 
 from momalisa.config import to_dict
 from momalisa.walk.addresses import Rendition, frame_addresses
 from momalisa.walk.frames import Frames, Pixels, Sketch, distance
 from momalisa.walk.placement import Journal, check_rounds
-from momalisa.walk.plan import Frame
+from momalisa.walk.plan import Frame, Plan
 from momalisa.walk.request import WalkRequest
 from momalisa.walk.rounds import first_round, next_round, repair_round
 
@@ -72,7 +72,7 @@ class Walk:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Chunk:
-    """Frames that begin at the same step and are drawn together, with what their drawing needs to know of the walk."""
+    """Frames that take the same steps and are drawn together, with what their drawing needs to know of the walk."""
 
     frames: tuple[Frame, ...]
     placed: tuple[Frame, ...]
@@ -118,7 +118,7 @@ class Course:
         self._rounds.append(round_)
         self._placed = tuple(sorted([*self._placed, *round_], key=lambda frame: frame.index))
         self._addresses = frame_addresses(self._request, self._rendition, self._plan, self._placed)
-        return [self.chunk(frames) for frames in chunks(round_, self._chunk_size)]
+        return [self.chunk(frames) for frames in chunks(self._plan, round_, self._chunk_size)]
 
     def chunk(self, frames: Sequence[Frame]) -> Chunk:
         """Frames that are placed, as they are drawn."""
@@ -159,10 +159,11 @@ class Course:
         return [distance(a, b) for a, b in pairwise(sketches)]
 
 
-def chunks(frames: Sequence[Frame], size: int) -> Iterator[list[Frame]]:
-    """Frames that begin at the same step, in order, so many together; those from noise first."""
-    for step in sorted({frame.start_step for frame in frames}):
-        alike = sorted((frame for frame in frames if frame.start_step == step), key=lambda frame: frame.index)
+def chunks(plan: Plan, frames: Sequence[Frame], size: int) -> Iterator[list[Frame]]:
+    """Frames that take the same steps, in order, so many together; those from noise first."""
+    in_order = sorted(frames, key=lambda frame: (frame.start_step, not plan.takes_every_step(frame), frame.index))
+    for _, group in groupby(in_order, key=plan.steps):
+        alike = list(group)
         for start in range(0, len(alike), size):
             yield alike[start : start + size]
 

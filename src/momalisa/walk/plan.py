@@ -36,7 +36,7 @@ class Branching:
     """The same, between parents that look alike."""
     far: float = 0.9
     """Distance from which on parents count as far apart, by the ruler in use."""
-    narrow: float = 2.0
+    narrow: float = 1.0
     """A gap in which so many frames of a walk even in t have no room is a narrow one."""
     earliest_when_narrow: float = 0.6
     """As `earliest`, in narrow gaps: their prompts are alike, so what is far apart there is so by a leap of the
@@ -47,7 +47,7 @@ class Branching:
     """… and so much of its distance counts where frames are shared out."""
     num_levels: int = 4
     """So many steps there are to begin at, evenly from the earliest to the latest: those states are kept."""
-    settled: float = 0.5
+    settled: float = 0.6
     """Share of the steps after which what is shown is settled, and only how it is done is left."""
     stride: int = 2
     """From there on a frame between two parents takes only every so manieth step."""
@@ -59,7 +59,7 @@ class Branching:
     """Into so many intervals a gap may be cut at once; longer ones are cut into such first."""
     reserve: float = 0.08
     """Of the frames are held back for the gaps that turn out to be the widest."""
-    repair_from: float = 2.5
+    repair_from: float = 2.0
     """A step of so many times the median one is a jump, and gets a frame more."""
 
     def __post_init__(self) -> None:
@@ -211,40 +211,45 @@ class Plan:
     def bound(self) -> Cost:
         """The most that the walk may cost: as if all parents were far apart, and repairs needed."""
         stops = self.stops()
-        full = sum(self.evaluations(stop.start_step) for stop in stops)
+        full = self.cost(stops).unet_evaluations
         num_others = self.num_frames - len(stops)
         if self.mode == "image":
             return Cost(unet_evaluations=full, decodes=self.num_frames)
         if self.mode == "text":
-            others = num_others * self.evaluations(self.entry_step)
+            others = num_others * self.evaluations(Frame(1, None, self.entry_step))
             return Cost(unet_evaluations=full + others, decodes=self.num_frames)
         num_keys, repairs = self._num_keys(self.key_depth), max(1, round(self.num_frames * MAX_REPAIRS))
         earliest = max(self.branching.start_step(math.inf, self.num_inference_steps), self.entry_step)
-        keys = (num_keys - len(stops)) * self.evaluations(self.entry_step)
-        between = (num_others - (num_keys - len(stops)) + repairs) * self.evaluations(earliest)
+        keys = (num_keys - len(stops)) * self.evaluations(Frame(1, None, self.entry_step))
+        between = (num_others - (num_keys - len(stops)) + repairs) * self.evaluations(Frame(1, None, earliest))
         return Cost(unet_evaluations=full + keys + between, decodes=self.num_frames + repairs)
 
     def cost(self, frames: Sequence[Frame]) -> Cost:
         """What these frames cost, exactly."""
-        return Cost(unet_evaluations=sum(self.evaluations(f.start_step) for f in frames), decodes=len(frames))
+        return Cost(unet_evaluations=sum(self.evaluations(frame) for frame in frames), decodes=len(frames))
 
-    def steps(self, start_step: int) -> tuple[int, ...]:
-        """Those that a frame takes from this one on. What begins where the walk does takes every step."""
-        import os
+    def takes_every_step(self, frame: Frame) -> bool:
+        """Those that begin where the walk does: `hybrid`'s key frames, and all frames of the other modes."""
+        return self.mode != "hybrid" or frame.start_step <= self.entry_step
 
-        if start_step <= self.entry_step and not (os.environ.get("SK") and self.mode == "hybrid"):
-            return tuple(range(start_step, self.num_inference_steps))
-        return tuple(step for step in self.branching.steps(self.num_inference_steps) if step >= start_step)
+    def steps(self, frame: Frame) -> tuple[int, ...]:
+        """Those that a frame takes from where it begins."""
+        if self.takes_every_step(frame):
+            return tuple(range(frame.start_step, self.num_inference_steps))
+        later = (step for step in self.branching.steps(self.num_inference_steps) if step > frame.start_step)
+        return (frame.start_step, *later) if frame.start_step < self.num_inference_steps else ()
 
     def step_before(self, start_step: int) -> int | None:
         """The one whose prediction a frame goes on from."""
         if start_step <= self.entry_step:
             return start_step - 1 if start_step > 0 else None
+        # Key frames keep the prediction of that step too, though they take those between as well: what is blended must
+        # be of one noise level.
         return max(step for step in self.branching.steps(self.num_inference_steps) if step < start_step)
 
-    def evaluations(self, start_step: int) -> int:
-        """Of the UNet, for one frame from this step to the last."""
-        guidance, steps = self.guidance or Guidance(0, self.num_inference_steps), self.steps(start_step)
+    def evaluations(self, frame: Frame) -> int:
+        """Of the UNet, for a frame."""
+        guidance, steps = self.guidance or Guidance(0, self.num_inference_steps), self.steps(frame)
         return len(steps) + len(guidance.found_at(steps))
 
     def _num_keys(self, depth: int) -> int:

@@ -35,7 +35,7 @@ class Renderer:
     ) -> None:
         adapters = adapters or Adapters(components, [])
         self._components = components
-        self._plan = request.plan
+        self.plan = request.plan
         self._sketcher = sketcher or sketcher_for(components)
         self._facts = facts_of(components, self._sketcher)
         self.rendition = self._facts.rendition(request, adapters.fingerprints)
@@ -56,7 +56,7 @@ class Renderer:
     @property
     def start_steps(self) -> frozenset[int]:
         """Steps before which states are kept with every frame that goes through them."""
-        return self._plan.start_steps
+        return self.plan.start_steps
 
     @property
     def num_evaluations(self) -> int:
@@ -64,15 +64,15 @@ class Renderer:
         return self._sampler.num_evaluations
 
     def render(self, chunk: Sequence[Frame], addresses: Mapping[int, str], frames: Frames) -> list[Drawn]:
-        """Draws frames that begin at the same step. Their parents are in `frames`, which is left as it is."""
+        """Draws frames that take the same steps. Their parents are in `frames`, which is left as it is."""
         begun = [self._begin(frame, addresses, frames) for frame in chunk]
         device = self._components.unet.device
         latents, states = self._sampler.denoise(
             torch.from_numpy(np.stack([latents for latents, _ in begun])).to(device),
-            self._conditions.at([self._plan.point(frame.index) for frame in chunk]),
-            steps=self._plan.steps(chunk[0].start_step),
-            denoised_at=self._plan.step_before(chunk[0].start_step),
-            keep=self.start_steps,
+            self._conditions.at([self.plan.point(frame.index) for frame in chunk]),
+            steps=self.plan.steps(chunk[0]),
+            denoised_at=self.plan.step_before(chunk[0].start_step),
+            keep={step: self.plan.step_before(step) or 0 for step in self.start_steps},
             denoised=torch.from_numpy(np.stack([denoised for _, denoised in begun])).to(device),
         )
         pixels, sketches = self._decode(latents)
@@ -83,10 +83,10 @@ class Renderer:
 
     def _begin(self, frame: Frame, addresses: Mapping[int, str], frames: Frames) -> tuple[Any, Any]:
         """Latents (C, h, w) before the frame's first step, and what they are known to become."""
-        point, step = self._plan.point(frame.index), frame.start_step
+        point, step = self.plan.point(frame.index), frame.start_step
         if frame.parents is not None:
             left, right = frame.parents
-            weight = (frame.index - left) / ((right or self._plan.num_grid_steps) - left)
+            weight = (frame.index - left) / ((right or self.plan.num_grid_steps) - left)
             first, second = (frames.load(addresses[parent]).states[step] for parent in frame.parents)
             return between(first, second, weight, self._sampler.noise_level(step))
         noise = self._conditions.noise(point)

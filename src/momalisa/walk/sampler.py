@@ -4,7 +4,7 @@ The scheduler is DPM-Solver++ 2M (Lu et al. 2022, arXiv:2211.01095) on Karras's 
 arXiv:2206.00364); after a branch it goes on at order 2, from what the parents were last predicted to become.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -65,23 +65,24 @@ class Sampler:
         conditions: Conditions,
         *,
         steps: Sequence[int] | None = None,
-        keep: Collection[int] = (),
+        keep: Mapping[int, int] | None = None,
         denoised: Tensor | None = None,
         denoised_at: int | None = None,
     ) -> tuple[Tensor, dict[int, BatchState]]:
         """Takes latents (B, C, h, w), float32, at the noise level of the first of the steps to the end; by default all.
 
-        Also gives the states before the steps in `keep`, as far as they are passed; that before the step after the last
-        one is the result. `denoised` is what the latents are known to become, as of an earlier step; None for noise.
+        Also gives the states before the steps in `keep`, as far as they are passed, with what was predicted at the step
+        that is given there; that before the step after the last one is the result. `denoised` is what the latents are
+        known to become, as of an earlier step; None for noise.
         """
-        steps = range(self.num_inference_steps) if steps is None else steps
+        steps, keep = range(self.num_inference_steps) if steps is None else steps, keep or {}
         scheduler = self._scheduler(steps, denoised_at)
         if denoised is not None and denoised_at is not None:
             # The solver goes on at order 2, as if it had made the step before itself: so a frame right beside its
             # parent becomes what the parent became. Begun again at order 1 it may become something else.
             scheduler.model_outputs[-1] = denoised
             scheduler.lower_order_nums = 1
-        states = {}
+        states, predicted = {}, {}
         if denoised is not None and steps and steps[0] in keep:
             states[steps[0]] = BatchState(latents, denoised)
         followers, added = [*steps[1:], self.num_inference_steps], None
@@ -95,8 +96,9 @@ class Sampler:
                 if added is not None and self._guidance.guides(step):
                     prediction = prediction + added
             latents = scheduler.step(prediction, timestep, latents).prev_sample
+            predicted[step] = scheduler.model_outputs[-1]
             if after in keep:
-                states[after] = BatchState(latents, scheduler.model_outputs[-1])
+                states[after] = BatchState(latents, predicted.get(keep[after], predicted[step]))
         if self.num_inference_steps in keep:
             states[self.num_inference_steps] = BatchState(latents, latents)
         return latents, states

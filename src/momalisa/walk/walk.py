@@ -71,5 +71,5 @@ def _restore_parents(renderer: Renderer, chunk: Chunk, absent: Sequence[Frame], 
     again = [parent for parent in parents if chunk.addresses[parent.index] in missing]
     return sum(
         draw_chunk(renderer, Chunk(frames=tuple(part), placed=chunk.placed, addresses=chunk.addresses), frames)[1]
-        for part in chunks(again, renderer.chunk_size)
+        for part in chunks(renderer.plan, again, renderer.chunk_size)
     )

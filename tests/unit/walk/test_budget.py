@@ -25,7 +25,7 @@ def test_an_estimate_is_the_bound_in_seconds_and_money() -> None:
 
 
 def test_a_budget_takes_steps_first_then_frames_and_never_more_than_it_is() -> None:
-    asked = estimate(REQUEST, SPEED).seconds / 0.85  # the rest is for storing and writing
+    asked = estimate(REQUEST, SPEED).seconds / 0.849  # the rest is for storing and writing
     assert fit(REQUEST, asked, SPEED) == REQUEST
     fewer_steps = fit(REQUEST, asked * 0.7, SPEED)
     assert fewer_steps.num_frames == 60

@@ -1,31 +1,39 @@
 """What a request alone decides of a walk."""
 
 import itertools
+from typing import Any
 
 import pytest
 
 from momalisa.errors import ConfigError
 from momalisa.walk.guidance import Guidance
 from momalisa.walk.path import Path
-from momalisa.walk.plan import Branching, Plan
+from momalisa.walk.plan import Branching, Frame, Plan
 
 
 def test_a_guidance_interval_makes_steps_outside_of_it_cheap() -> None:
-    all_guided = Plan(path=Path(2), num_frames=20, num_inference_steps=20)
-    some = Plan(path=Path(2), num_frames=20, num_inference_steps=20, guidance=Guidance(2, 12))
-    assert all_guided.evaluations(0) == 40
-    assert some.evaluations(0) == 30
+    usual: dict[str, Any] = {
+        "path": Path(2),
+        "num_frames": 20,
+        "num_inference_steps": 20,
+        "branching": Branching(settled=0.5),
+    }
+    all_guided = Plan(**usual)
+    some = Plan(**usual, guidance=Guidance(2, 12))
+    assert all_guided.evaluations(Frame(0)) == 40
+    assert some.evaluations(Frame(0)) == 30
     # Every step up to the tenth, then every second one.
-    assert some.steps(8) == (8, 9, 10, 12, 14, 16, 18)
-    assert some.evaluations(8) == 7 + 3
-    assert some.evaluations(16) == 2
-    every_second = Plan(path=Path(2), num_frames=20, num_inference_steps=20, guidance=Guidance(2, 12, 2))
-    assert every_second.evaluations(0) == 25
-    assert every_second.evaluations(8) == 7 + 2
+    assert some.steps(Frame(1, (0, 2), 8)) == (8, 9, 10, 12, 14, 16, 18)
+    assert some.evaluations(Frame(1, (0, 2), 8)) == 7 + 3
+    assert some.evaluations(Frame(1, (0, 2), 16)) == 2
+    assert some.evaluations(Frame(1)) == 30
+    every_second = Plan(**usual, guidance=Guidance(2, 12, 2))
+    assert every_second.evaluations(Frame(0)) == 25
+    assert every_second.evaluations(Frame(1, (0, 2), 8)) == 7 + 2
 
 
 def test_close_parents_branch_late_and_distant_ones_early() -> None:
-    branching = Branching(earliest=0.4, latest=0.8, far=1.0, num_levels=3)
+    branching = Branching(earliest=0.4, latest=0.8, far=1.0, num_levels=3, settled=0.5)
     assert branching.start_steps(25) == (10, 14, 20)
     assert set(branching.start_steps(25)) <= set(branching.steps(25))
     steps = [branching.start_step(distance, 25) for distance in (0.0, 0.25, 0.5, 0.75, 1.0, 7.0)]
@@ -35,7 +43,7 @@ def test_close_parents_branch_late_and_distant_ones_early() -> None:
 
 
 def test_a_leap_between_alike_prompts_is_bridged_late() -> None:
-    branching = Branching(earliest=0.4, latest=0.8, far=1.0, num_levels=3, earliest_when_narrow=0.5)
+    branching = Branching(earliest=0.4, latest=0.8, far=1.0, num_levels=3, earliest_when_narrow=0.5, settled=0.5)
     assert branching.start_step(7.0, 25) == 10
     assert branching.start_step(7.0, 25, is_narrow=True) == 14
     assert branching.start_step(0.0, 25, is_narrow=True) == 20

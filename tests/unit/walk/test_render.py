@@ -7,8 +7,14 @@ from momalisa.diffusion.loading import Components
 from momalisa.errors import ConfigError
 from momalisa.walk.course import chunks
 from momalisa.walk.frames import MemoryFrames
+<<<<<<< HEAD
 from momalisa.walk.plan import Frame
 from momalisa.walk.render import Renderer
+=======
+from momalisa.walk.path import Path
+from momalisa.walk.plan import Frame, Plan
+from momalisa.walk.render import Renderer, chunk_size
+>>>>>>> e20419e557dcf70fbdc13ea59faf549f70574cc3
 from momalisa.walk.request import WalkRequest, Waypoint
 from momalisa.walk.walk import render_walk
 from tests.support.small_sd import small_components
@@ -21,7 +27,7 @@ def components(tmp_path_factory: pytest.TempPathFactory) -> Components:
 
 def test_chunks_are_of_one_start() -> None:
     frames = [Frame(i, (0, 64), 10 if i % 2 else 14) for i in range(1, 12)]
-    found = list(chunks(frames, 4))
+    found = list(chunks(Plan(path=Path(2), num_frames=4, num_inference_steps=25), frames, 4))
     assert [len(chunk) for chunk in found] == [4, 2, 4, 1]
     assert all(len({frame.start_step for frame in chunk}) == 1 for chunk in found)
 

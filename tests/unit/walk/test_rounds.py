@@ -133,7 +133,7 @@ def test_pictures_decide_where_everything_begins() -> None:
     assert {frame.start_step for frame in keys} == {8}
     assert all(frame.parents is not None for frame in keys)
     whole = replace(plan, entry_step=20)
-    assert whole.bound.unet_evaluations == 2 * plan.evaluations(0)
+    assert whole.bound.unet_evaluations == 2 * plan.evaluations(Frame(0))
 
 
 def test_a_leap_gets_fewer_frames_than_its_distance_would() -> None:

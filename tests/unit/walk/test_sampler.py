@@ -101,7 +101,7 @@ def test_states_are_kept_where_asked_and_lead_to_the_same_end(
     components: Components, conditions: Conditions, noise: torch.Tensor
 ) -> None:
     sampler = Sampler(components, num_inference_steps=STEPS)
-    whole, states = sampler.denoise(noise, conditions, keep=(0, 4, 6, STEPS))
+    whole, states = sampler.denoise(noise, conditions, keep={0: 0, 4: 3, 6: 5, STEPS: STEPS - 1})
     assert sorted(states) == [4, 6, STEPS]
     assert (states[STEPS].latents == whole).all()
     before = sampler.num_evaluations
@@ -119,7 +119,7 @@ def test_between_two_states_is_at_their_noise_level(
     components: Components, conditions: Conditions, noise: torch.Tensor
 ) -> None:
     sampler = Sampler(components, num_inference_steps=STEPS)
-    _, states = sampler.denoise(noise, conditions, keep=(4,))
+    _, states = sampler.denoise(noise, conditions, keep={4: 3})
     left, right = (State(states[4].latents[i].half().numpy(), states[4].denoised[i].half().numpy()) for i in (0, 1))
     level = sampler.noise_level(4)
     assert level[0] ** 2 + level[1] ** 2 == pytest.approx(1, abs=1e-5)

@@ -167,7 +167,7 @@ def test_chunks_in_any_order_by_any_number_of_workers_are_the_same_frames(
     plan, rng = wanted.plan, random.Random(seed)
     workers = [(renderer_of(components, wanted), StoredFrames(open_store(folder))) for _ in range(num_workers)]
     addresses = frame_addresses(wanted, workers[0][0].rendition, plan, walk.placement)
-    waiting = [chunk for round_ in walk.rounds for chunk in chunks(round_, 3)]
+    waiting = [chunk for round_ in walk.rounds for chunk in chunks(walk.request.plan, round_, 3)]
     done: set[int] = set()
     while waiting:
         ready = [c for c in waiting if all(p in done for frame in c for p in frame.parents or ())]
