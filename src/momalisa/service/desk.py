@@ -189,9 +189,7 @@ class Desk:
         status, _, _ = await self._look(record)
         return status
 
-    async def _look(
-        self, record: WalkRecord
-    ) -> tuple[WalkStatus, Sequence[tuple[str, float]], Snapshot | None]:
+    async def _look(self, record: WalkRecord) -> tuple[WalkStatus, Sequence[tuple[str, float]], Snapshot | None]:
         """The walk, its announced frames, and how far its work is where it goes on."""
         if record.cancelled_at is not None:
             return _of(record, state="cancelled", ended_at=_time(record.cancelled_at)), (), None

@@ -7,14 +7,9 @@ from momalisa.diffusion.loading import Components
 from momalisa.errors import ConfigError
 from momalisa.walk.course import chunks
 from momalisa.walk.frames import MemoryFrames
-<<<<<<< HEAD
-from momalisa.walk.plan import Frame
-from momalisa.walk.render import Renderer
-=======
 from momalisa.walk.path import Path
 from momalisa.walk.plan import Frame, Plan
-from momalisa.walk.render import Renderer, chunk_size
->>>>>>> e20419e557dcf70fbdc13ea59faf549f70574cc3
+from momalisa.walk.render import Renderer
 from momalisa.walk.request import WalkRequest, Waypoint
 from momalisa.walk.walk import render_walk
 from tests.support.small_sd import small_components
