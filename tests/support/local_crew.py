@@ -17,7 +17,8 @@ class LocalCrew:
 
     def __init__(self, store: Store, models: Mapping[str, ServedModel], *, num_renderers: int = 1) -> None:
         self._store = store
-        self._idle = [Painter(store, models) for _ in range(num_renderers)]
+        self._painters = [Painter(store, models) for _ in range(num_renderers)]
+        self._idle = list(self._painters)
         self._has_idle = asyncio.Semaphore(num_renderers)
         self.num_slots = num_renderers
         self.drawn: Counter[str] = Counter()
@@ -28,7 +29,7 @@ class LocalCrew:
         self.in_hand = 0
 
     async def describe(self, model: str) -> ModelFacts:
-        return await asyncio.to_thread(self._idle[0].describe, model)
+        return await asyncio.to_thread(self._painters[0].describe, model)
 
     async def draw(self, task: ChunkTask) -> ChunkResult:
         async with self._has_idle:

@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from pathlib import Path
+from threading import Lock
 from typing import Any, Literal
 
 import torch
@@ -31,6 +32,8 @@ _WANTED_SUFFIXES = (".safetensors", ".json", ".txt", ".model")
 _WANTED_PATTERNS = ("model_index.json", *(f"{part}/*{suffix}" for part in ALL_PARTS for suffix in _WANTED_SUFFIXES))
 """Whole-model checkpoints at the top of a repository, which repeat the parts, weigh twelve gigabytes in one case."""
 _UNWANTED_PATTERNS = ("*.fp16.*", "*.non_ema.*")
+_ONE_AT_A_TIME = Lock()
+"""transformers first makes models without memory, by a switch for all threads: two at once come out without weights."""
 
 
 @dataclass(slots=True)
@@ -111,26 +114,29 @@ def load_components(
     if "scheduler" in wanted:
         components.scheduler_config = _read_scheduler_config(path, uri)
     try:
-        if "tokenizer" in wanted:
-            components.tokenizer = CLIPTokenizer.from_pretrained(path, subfolder="tokenizer")
-        if "text_encoder" in wanted:
-            components.text_encoder = CLIPTextModel.from_pretrained(
-                path, subfolder="text_encoder", use_safetensors=True, dtype=dtype
-            )
-        if "vae" in wanted:
-            components.vae = AutoencoderKL.from_pretrained(
-                path, subfolder="vae", use_safetensors=True, torch_dtype=dtype
-            )
-        if "unet" in wanted:
-            components.unet = UNet2DConditionModel.from_pretrained(
-                path, subfolder="unet", use_safetensors=True, torch_dtype=dtype
-            )
+        with _ONE_AT_A_TIME:
+            _load_parts(components, path, wanted, dtype)
     except (OSError, ValueError, KeyError) as e:
         raise ModelError(f"{uri} cannot be loaded: {e}") from e
     for module in (components.text_encoder, components.vae, components.unet):
         if module is not None:
             module.eval().requires_grad_(False)
     return components
+
+
+def _load_parts(components: Components, path: Path, wanted: set[Part], dtype: torch.dtype) -> None:
+    if "tokenizer" in wanted:
+        components.tokenizer = CLIPTokenizer.from_pretrained(path, subfolder="tokenizer")
+    if "text_encoder" in wanted:
+        components.text_encoder = CLIPTextModel.from_pretrained(
+            path, subfolder="text_encoder", use_safetensors=True, dtype=dtype
+        )
+    if "vae" in wanted:
+        components.vae = AutoencoderKL.from_pretrained(path, subfolder="vae", use_safetensors=True, torch_dtype=dtype)
+    if "unet" in wanted:
+        components.unet = UNet2DConditionModel.from_pretrained(
+            path, subfolder="unet", use_safetensors=True, torch_dtype=dtype
+        )
 
 
 def resolve_model(uri: str, *, revision: str | None = None) -> Path:

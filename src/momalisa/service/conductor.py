@@ -173,6 +173,7 @@ class Conductor:
         """A work that waits in the bucket; one that is led here already goes on."""
         if self._takes_new and work not in self._live:
             self._live[work] = live = _Live(request, owner)
+            self._queue.open(work, owner)
             live.task = asyncio.create_task(self._lead(work, live))
 
     def give_up(self, work: str) -> None:
@@ -186,13 +187,11 @@ class Conductor:
         live = self._live.get(work)
         if live is None:
             return None
-        with suppress(KeyError):
-            position = self._queue.ahead_of(work) if live.state == "queued" else 0
         return Snapshot(
             state=live.state,
             announced=tuple(live.announced),
             num_frames=live.request.plan.num_frames,
-            queue_position=position if live.state == "queued" else 0,
+            queue_position=self._queue.ahead_of(work) if live.state == "queued" else 0,
             eta_s=self._eta_s(live),
             unet_evaluations=live.unet_evaluations,
         )
@@ -250,7 +249,6 @@ class Conductor:
             if await asyncio.to_thread(self._is_over, work):
                 await asyncio.to_thread(self.records.give_up, work)
                 return None
-            self._queue.open(work, live.owner)
             facts = await self._crew.describe(live.request.model)
             walk = await self._render(work, live, facts)
             live.state = "assembling"

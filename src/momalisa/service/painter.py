@@ -4,6 +4,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
+from threading import Lock
 
 from momalisa.errors import ConfigError, ServiceError
 from momalisa.service.crew import ChunkResult, ChunkTask
@@ -35,7 +36,7 @@ class ModelChangedError(ServiceError):
 
 
 class Painter:
-    """Not for threads: chunks are drawn one after the other. Models that were not used for longest go first."""
+    """Draws one chunk at a time, in whatever thread. Models that were not used for longest go first."""
 
     def __init__(
         self,
@@ -50,14 +51,19 @@ class Painter:
         self._studios: OrderedDict[str, Studio] = OrderedDict()
         self._renderers: OrderedDict[str, Renderer] = OrderedDict()
         self._frames = StoredFrames(store.child("frames"))
+        self._turn = Lock()
 
     def describe(self, model: str) -> ModelFacts:
         """Loads a model where it is not there. Raises ConfigError for one that is not served."""
-        studio = self._studio(model)
-        return facts_of(studio.components, studio.sketcher)
+        with self._turn:
+            return self._facts(model)
 
     def draw(self, task: ChunkTask) -> ChunkResult:
         """Draws a chunk and keeps its frames. Raises ModelChangedError."""
+        with self._turn:
+            return self._draw(task)
+
+    def _draw(self, task: ChunkTask) -> ChunkResult:
         began = time.monotonic()
         renderer = self._renderer(task)
         before = renderer.num_evaluations
@@ -70,7 +76,7 @@ class Painter:
         )
 
     def _renderer(self, task: ChunkTask) -> Renderer:
-        if self.describe(task.request.model) != task.facts:
+        if self._facts(task.request.model) != task.facts:
             raise ModelChangedError(f"the model {task.request.model} has changed since this walk was planned")
         if task.work not in self._renderers:
             self._renderers[task.work] = self._new_renderer(task.request)
@@ -78,6 +84,10 @@ class Painter:
         while len(self._renderers) > _MAX_RENDERERS:
             self._renderers.popitem(last=False)
         return self._renderers[task.work]
+
+    def _facts(self, model: str) -> ModelFacts:
+        studio = self._studio(model)
+        return facts_of(studio.components, studio.sketcher)
 
     def _new_renderer(self, request: WalkRequest) -> Renderer:
         studio = self._studio(request.model)
