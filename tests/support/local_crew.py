@@ -4,10 +4,13 @@ import asyncio
 from collections import Counter
 from collections.abc import Mapping
 
-from momalisa.service.assembly import assemble
+from momalisa.service.assembly import animate, assemble
 from momalisa.service.crew import AssemblyResult, ChunkResult, ChunkTask, LostError
 from momalisa.service.painter import Painter, ServedModel
+from momalisa.service.port import ImageRequest
+from momalisa.service.records import Manifest
 from momalisa.storage import Store
+from momalisa.walk.animation import Format
 from momalisa.walk.course import Walk
 from momalisa.walk.model_facts import ModelFacts
 
@@ -46,6 +49,12 @@ class LocalCrew:
         if 0 in self.dies_after:
             raise LostError("the renderer died")
         return result
+
+    async def draw_image(self, request: ImageRequest) -> bytes:
+        return await asyncio.to_thread(self._painters[0].draw_image, request)
+
+    async def animate(self, work: str, manifest: Manifest, kind: Format) -> None:
+        await asyncio.to_thread(animate, self._store, work, manifest, kind)
 
     async def assemble(self, work: str, walk: Walk, facts: ModelFacts) -> AssemblyResult:
         return await asyncio.to_thread(assemble, self._store, work, walk, facts)

@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 
 from momalisa.service.crew import AssemblyResult
+from momalisa.service.records import Manifest
 from momalisa.storage import Store
 from momalisa.storage.backend import run_parallel
 from momalisa.walk.animation import Animation, Format, write_animation
@@ -16,11 +17,12 @@ from momalisa.walk.model_facts import ModelFacts
 from momalisa.walk.provenance import provenance_of
 from momalisa.walk.report import report_of, write_report
 
+_PROVENANCE = "provenance.json"
 _REPORTS = ("report.json", "report.png")
 
 
-def assemble(store: Store, work: str, walk: Walk, facts: ModelFacts, kind: Format = "gif") -> AssemblyResult:
-    """Writes a walk's animation and its reports."""
+def assemble(store: Store, work: str, walk: Walk, facts: ModelFacts) -> AssemblyResult:
+    """Writes a walk's GIF, its reports, and how it was made."""
     began = time.monotonic()
     frames = StoredFrames(store.child("frames"))
     report = report_of(walk, frames, seconds=0.0)
@@ -30,11 +32,25 @@ def assemble(store: Store, work: str, walk: Walk, facts: ModelFacts, kind: Forma
     )
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        write_animation(animation, folder / f"animation.{kind}")
+        write_animation(animation, folder / "animation.gif")
+        (folder / _PROVENANCE).write_text(animation.text)
         for file in _REPORTS:
             write_report(report, walk, frames, folder / file)
-        run_parallel(
-            [partial(store.upload, folder / file, f"works/{work}/{file}") for file in (f"animation.{kind}", *_REPORTS)]
-        )
+        files = ("animation.gif", _PROVENANCE, *_REPORTS)
+        run_parallel([partial(store.upload, folder / file, f"works/{work}/{file}") for file in files])
     figures = {name: float(value) for name, value in asdict(report).items()}
     return AssemblyResult(report={**figures, "assembly_seconds": time.monotonic() - began})
+
+
+def animate(store: Store, work: str, manifest: Manifest, kind: Format) -> None:
+    """Writes another kind of animation of a work that is done."""
+    frames = StoredFrames(store.child("frames"))
+    animation = Animation(
+        frames=lambda: (frames.pixels(address) for address in manifest.addresses),
+        durations_s=manifest.durations_s,
+        text=store.read_bytes(f"works/{work}/{_PROVENANCE}").decode(),
+    )
+    with tempfile.TemporaryDirectory() as name:
+        path = Path(name) / f"animation.{kind}"
+        write_animation(animation, path)
+        store.upload(path, f"works/{work}/{path.name}")

@@ -18,11 +18,13 @@ from momalisa.errors import AlreadyExistsError, ConflictError, MomalisaError, Ob
 from momalisa.service.admission import Admission, AdmissionConfig
 from momalisa.service.crew import ChunkResult, ChunkTask, Crew, LostError
 from momalisa.service.leases import Lease, Leases
+from momalisa.service.metrics import Metrics
 from momalisa.service.pictures import fit_pictures
-from momalisa.service.port import Owner, State
+from momalisa.service.port import ImageRequest, Owner, Quota, State
 from momalisa.service.queue import FairQueue
 from momalisa.service.records import Failure, Manifest, Records, WalkRecord, new_id
 from momalisa.storage import Store
+from momalisa.walk.animation import Format
 from momalisa.walk.course import Chunk, Course, Walk, walk_id
 from momalisa.walk.model_facts import ModelFacts
 from momalisa.walk.placement import StoredJournal
@@ -43,6 +45,8 @@ class ConductorConfig:
     """A lease that stands still for so long is taken over."""
     max_attempts: int = 5
     """Of a chunk whose renderer died."""
+    canary: ImageRequest | None = None
+    """A picture that must be drawn before the service counts as ready."""
 
     def __post_init__(self) -> None:
         if not 0 < 2 * self.renew_s < self.patience_s:
@@ -80,6 +84,7 @@ class _Live:
 
     request: WalkRequest
     owner: str
+    began_at: float
     state: State = "queued"
     announced: list[tuple[str, float]] = field(default_factory=list)
     unet_evaluations: int = 0
@@ -114,13 +119,15 @@ class Conductor:
         self._queue: FairQueue[_Job] = FairQueue()
         self._live: dict[str, _Live] = {}
         self._num_given = 0
-        self._looking_out: asyncio.Task[None] | None = None
+        self._background: list[asyncio.Task[None]] = []
+        self._is_ready = False
+        self._metrics = Metrics()
         self._takes_new = True
         self._seconds_per_evaluation: float | None = None
 
     def start(self) -> None:
-        """Takes up what nobody leads, now and from then on."""
-        self._looking_out = asyncio.create_task(self._look_out())
+        """Takes up what nobody leads, now and from then on; draws a picture, and is ready then."""
+        self._background = [asyncio.create_task(self._look_out()), asyncio.create_task(self._draw_canary())]
 
     async def admit(self, request: WalkRequest, owner: Owner, *, idempotency_key: str | None = None) -> WalkRecord:
         """A new walk, or that of the same idempotency key. Raises as `Walks.submit`."""
@@ -151,6 +158,39 @@ class Conductor:
             await asyncio.to_thread(self.records.give_up, record.work)
             self.give_up(record.work)
 
+    async def is_ready(self) -> bool:
+        """As `Walks`."""
+        return self._is_ready
+
+    async def metrics(self) -> str:
+        """As `Walks`."""
+        self._metrics.queued_chunks.set(len(self._queue))
+        self._metrics.live_works.set(len(self._live))
+        return self._metrics.text()
+
+    async def quota(self, owner: Owner) -> Quota:
+        """As `Walks`."""
+        limits = self._admission.config
+        return Quota(
+            running=self.num_running(owner.name),
+            max_running=limits.max_running_per_owner,
+            today=await asyncio.to_thread(self.records.num_since, owner.name, self._admission.midnight()),
+            max_a_day=limits.max_a_day_per_owner,
+        )
+
+    async def draw(self, request: ImageRequest, owner: Owner) -> bytes:
+        """As `Walks`."""
+        self._admission.check_capacity(len(self._live))
+        self._admission.check_owner(self.num_running(owner.name), 0)
+        return await self._crew.draw_image(request)
+
+    async def animate(self, work: str, kind: Format) -> None:
+        """Another kind of animation of a work that is done."""
+        outcome = await asyncio.to_thread(self.records.outcome, work)
+        if not isinstance(outcome, Manifest):
+            raise ConflictError("this walk is not done yet: wait for it")
+        await self._crew.animate(work, outcome, kind)
+
     def num_running(self, owner: str) -> int:
         """Works of an owner that are not ended."""
         return sum(1 for live in self._live.values() if live.owner == owner)
@@ -165,14 +205,14 @@ class Conductor:
         """Gives all works back."""
         self._takes_new = False
         tasks = [live.task for live in self._live.values() if live.task is not None]
-        for task in [*tasks, *([self._looking_out] if self._looking_out else [])]:
+        for task in [*tasks, *self._background]:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
     def take_up(self, work: str, request: WalkRequest, owner: str) -> None:
         """A work that waits in the bucket; one that is led here already goes on."""
         if self._takes_new and work not in self._live:
-            self._live[work] = live = _Live(request, owner)
+            self._live[work] = live = _Live(request, owner, self._clock())
             self._queue.open(work, owner)
             live.task = asyncio.create_task(self._lead(work, live))
 
@@ -204,6 +244,18 @@ class Conductor:
                 await asyncio.wait_for(live.changed.wait(), timeout_s)
         return self.snapshot(work)
 
+    async def _draw_canary(self) -> None:
+        canary = self._config.canary
+        while canary is not None and not self._is_ready:
+            try:
+                await self._crew.draw_image(canary)
+            except MomalisaError as e:
+                _LOGGER.warning("no picture could be drawn yet: %s", e)
+                await asyncio.sleep(self._config.look_out_s)
+            else:
+                self._is_ready = True
+        self._is_ready = True
+
     async def _look_out(self) -> None:
         while True:
             try:
@@ -230,9 +282,12 @@ class Conductor:
                 renewing.cancel()
             if outcome is not None:
                 live.state = "done" if isinstance(outcome, Manifest) else "failed"
+                self._metrics.works.labels(live.state).inc()
+                self._metrics.work_seconds.observe(self._clock() - live.began_at)
                 await asyncio.to_thread(self.records.end_work, work, outcome)
         except asyncio.CancelledError:
             live.state = "cancelled"
+            self._metrics.works.labels(live.state).inc()
         except (StorageError, LostError) as e:
             _LOGGER.warning("work %s is given back: %s", work, e)
         finally:
@@ -307,6 +362,7 @@ class Conductor:
 
     def _try_again(self, job: _Job, reason: LostError) -> None:
         job.attempts += 1
+        self._metrics.lost_chunks.inc()
         if job.result.done() or job.work not in self._live:
             return
         if job.attempts >= self._config.max_attempts:
@@ -320,11 +376,21 @@ class Conductor:
         live.unet_evaluations += result.unet_evaluations
         live.num_rendered += result.num_rendered
         live.renderer_seconds += result.seconds
+        self._count(live, chunk, result)
         if result.unet_evaluations:
             now = result.seconds / result.unet_evaluations
             before = self._seconds_per_evaluation
             self._seconds_per_evaluation = now if before is None else 0.8 * before + 0.2 * now
         live.change()
+
+    def _count(self, live: _Live, chunk: Chunk, result: ChunkResult) -> None:
+        metrics = self._metrics
+        metrics.frames.labels("rendered").inc(result.num_rendered)
+        metrics.frames.labels("found").inc(max(0, len(chunk.frames) - result.num_rendered))
+        metrics.unet_evaluations.inc(result.unet_evaluations)
+        metrics.renderer_seconds.inc(result.seconds)
+        if len(live.announced) == len(chunk.frames):
+            metrics.first_frame_seconds.observe(self._clock() - live.began_at)
 
     async def _renew(self, work: str, lease: Lease) -> None:
         while True:

@@ -5,6 +5,9 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from momalisa.errors import ServiceError
+from momalisa.service.port import ImageRequest
+from momalisa.service.records import Manifest
+from momalisa.walk.animation import Format
 from momalisa.walk.course import Chunk, Walk
 from momalisa.walk.frames import Sketch
 from momalisa.walk.model_facts import ModelFacts
@@ -57,6 +60,12 @@ class Crew(Protocol):
 
     async def draw(self, task: ChunkTask) -> ChunkResult:
         """Draws a chunk; its frames are in the bucket then."""
+
+    async def draw_image(self, request: ImageRequest) -> bytes:
+        """One picture as PNG."""
+
+    async def animate(self, work: str, manifest: Manifest, kind: Format) -> None:
+        """Writes another kind of animation of a work that is done into the bucket."""
 
     async def assemble(self, work: str, walk: Walk, facts: ModelFacts) -> AssemblyResult:
         """Writes a walk's GIF and report into the bucket."""

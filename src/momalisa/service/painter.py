@@ -6,11 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from threading import Lock
 
+from momalisa.diffusion.sampling import draw
 from momalisa.errors import ConfigError, ServiceError
 from momalisa.service.crew import ChunkResult, ChunkTask
 from momalisa.service.pictures import load_pictures
+from momalisa.service.port import ImageRequest
 from momalisa.storage import Store
-from momalisa.walk.frames import StoredFrames
+from momalisa.walk.frames import StoredFrames, to_png
 from momalisa.walk.model_facts import ModelFacts
 from momalisa.walk.render import Renderer, facts_of
 from momalisa.walk.request import WalkRequest
@@ -62,6 +64,24 @@ class Painter:
         """Draws a chunk and keeps its frames. Raises ModelChangedError."""
         with self._turn:
             return self._draw(task)
+
+    def draw_image(self, request: ImageRequest) -> bytes:
+        """One picture as PNG. Raises ConfigError for a size that the model cannot draw."""
+        with self._turn:
+            height, width = request.height, request.width
+            facts = self._facts(request.model)
+            facts.latent_shape(height or facts.default_size, width or facts.default_size)
+            (pixels,) = draw(
+                self._studio(request.model).components,
+                [request.prompt],
+                seeds=[request.seed],
+                num_inference_steps=request.num_inference_steps,
+                guidance_scale=request.guidance_scale,
+                negative_prompt=request.negative_prompt,
+                height=height,
+                width=width,
+            )
+            return to_png(pixels)
 
     def _draw(self, task: ChunkTask) -> ChunkResult:
         began = time.monotonic()
