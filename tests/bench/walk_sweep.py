@@ -44,7 +44,6 @@ _VALUES: dict[str, tuple[float, ...]] = {
     "earliest": (0.08, 0.24),
     "far": (0.5, 1.2),
     "narrow": (0.0, 2.0),
-    "leap_weight": (1.0,),
     "settled": (0.5, 0.7, 1.0),
     "key_share": (0.1, 0.3),
     "reserve": (0.0,),

@@ -114,7 +114,9 @@ def test_a_batch_accounts_for_every_request_and_goes_on_where_it_was(tmp_path: P
     for i in range(3):
         names = {path.name for path in (tmp_path / "walks" / f"w{i}").iterdir()}
         assert names == {"animation.gif", "report.json", "report.png", "placements", "done.json"}
-        assert len(gif_frames(tmp_path / "walks" / f"w{i}" / "animation.gif")) == 6
+        num_frames = len(gif_frames(tmp_path / "walks" / f"w{i}" / "animation.gif"))
+        report = json.loads((tmp_path / "walks" / f"w{i}" / "report.json").read_text())
+        assert num_frames == 6 + report["num_repairs"] <= 7
     listed = [json.loads(line) for line in (tmp_path / "walks" / "results.jsonl").read_text().splitlines()]
     assert [(row["id"], row["ended"]) for row in listed] == [*((f"w{i}", "done") for i in range(3)), ("odd", "failed")]
     (tmp_path / "walks" / "w1" / "done.json").unlink()

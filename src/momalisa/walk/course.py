@@ -118,11 +118,10 @@ class Course:
         self._rounds.append(round_)
         self._placed = tuple(sorted([*self._placed, *round_], key=lambda frame: frame.index))
         self._addresses = frame_addresses(self._request, self._rendition, self._plan, self._placed)
-        return [self.chunk(frames) for frames in chunks(self._plan, round_, self._chunk_size)]
-
-    def chunk(self, frames: Sequence[Frame]) -> Chunk:
-        """Frames that are placed, as they are drawn."""
-        return Chunk(frames=tuple(frames), placed=self._placed, addresses=self._addresses)
+        return [
+            Chunk(frames=tuple(frames), placed=self._placed, addresses=self._addresses)
+            for frames in chunks(self._plan, round_, self._chunk_size)
+        ]
 
     def seen(self, sketches: Mapping[int, Sketch]) -> None:
         """Takes the sketches of frames that are drawn, by their grid points."""

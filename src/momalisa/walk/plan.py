@@ -41,10 +41,6 @@ class Branching:
     earliest_when_narrow: float = 0.6
     """As `earliest`, in narrow gaps: their prompts are alike, so what is far apart there is so by a leap of the
     model's, to one side of which a frame that began early would fall too."""
-    leap_width: float = 0.5
-    """A gap in which so many steps of a walk even in t have no room is a leap …"""
-    leap_weight: float = 0.5
-    """… and so much of its distance counts where frames are shared out."""
     num_levels: int = 4
     """So many steps there are to begin at, evenly from the earliest to the latest: those states are kept."""
     settled: float = 0.6
@@ -67,8 +63,6 @@ class Branching:
             raise ConfigError(f"branching from {self.earliest} to {self.latest}: 0 ≤ earliest ≤ latest ≤ 1 is needed")
         if not (0 <= self.earliest_when_narrow <= 1 and 0 <= self.settled <= 1 and self.narrow >= 0):
             raise ConfigError("earliest_when_narrow and settled must be in 0 … 1, narrow at least 0")
-        if not (0 < self.leap_weight <= 1 and self.leap_width >= 0):
-            raise ConfigError("leap_weight must be above 0 and at most 1, leap_width at least 0")
         if self.num_levels < 1 or self.stride < 1:
             raise ConfigError(f"num_levels {self.num_levels} and stride {self.stride}: take at least 1 of each")
         if self.fan < 2 or self.max_key_intervals < 1:

@@ -112,7 +112,7 @@ def _gaps(plan: Plan, frames: Sequence[Frame], distances: Sequence[float]) -> li
 
 def _between(plan: Plan, gap: _Gap, index: int) -> Frame:
     """A frame that starts from two others; not before they went their own ways, for they have no earlier states."""
-    is_narrow = _room(plan, gap) < plan.branching.narrow
+    is_narrow = gap.width * plan.path.num_intervals(plan.num_frames) < plan.branching.narrow * plan.num_grid_steps
     wanted = plan.branching.start_step(gap.distance, plan.num_inference_steps, is_narrow=is_narrow)
     start_step = max(wanted, plan.entry_step, gap.left.start_step, gap.right.start_step)
     return Frame(index, (gap.left.index, gap.right.index), start_step) if start_step > 0 else Frame(index)
@@ -125,21 +125,10 @@ def _durations(plan: Plan, gaps: Sequence[_Gap]) -> list[float]:
     eased = ease(plan.easing)(x)
     durations: list[float] = []
     for segment in range(plan.path.num_segments):
-        inside = [_length(plan, gap) for gap in gaps if gap.begin // per_segment == segment]
+        inside = [gap.distance for gap in gaps if gap.begin // per_segment == segment]
         gone = np.concatenate([[0.0], np.cumsum(inside)])
         durations += (np.diff(np.interp(gone / gone[-1], eased, x)) * gone[-1]).tolist()
     return durations
-
-
-def _length(plan: Plan, gap: _Gap) -> float:
-    """A gap's distance; of a leap a part: frames between its sides are like neither, so they are few."""
-    is_leap = _room(plan, gap) < plan.branching.leap_width
-    return gap.distance * (plan.branching.leap_weight if is_leap else 1)
-
-
-def _room(plan: Plan, gap: _Gap) -> float:
-    """How many steps of a walk even in t a gap is wide."""
-    return gap.width * plan.path.num_intervals(plan.num_frames) / plan.num_grid_steps
 
 
 def _in_the_widest(plan: Plan, gaps: Sequence[_Gap], durations: Sequence[float], num_frames: int) -> tuple[Frame, ...]:

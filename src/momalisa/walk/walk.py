@@ -1,6 +1,7 @@
 """Walks from request to frames, drawn in this process."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from momalisa.walk.course import Chunk, Course, Walk, chunks
 from momalisa.walk.frames import Drawn, Frames
@@ -67,9 +68,9 @@ def _restore_parents(renderer: Renderer, chunk: Chunk, absent: Sequence[Frame], 
     parents = [by_index[index] for index in {i for frame in absent for i in frame.parents or ()}]
     if not parents:
         return 0
-    missing = _missing(renderer, Chunk(frames=tuple(parents), placed=chunk.placed, addresses=chunk.addresses), frames)
+    missing = _missing(renderer, replace(chunk, frames=tuple(parents)), frames)
     again = [parent for parent in parents if chunk.addresses[parent.index] in missing]
     return sum(
-        draw_chunk(renderer, Chunk(frames=tuple(part), placed=chunk.placed, addresses=chunk.addresses), frames)[1]
+        draw_chunk(renderer, replace(chunk, frames=tuple(part)), frames)[1]
         for part in chunks(renderer.plan, again, renderer.chunk_size)
     )

@@ -136,29 +136,7 @@ def test_pictures_decide_where_everything_begins() -> None:
     assert whole.bound.unet_evaluations == 2 * plan.evaluations(Frame(0))
 
 
-def test_a_leap_gets_fewer_frames_than_its_distance_would() -> None:
-    plan = Plan(path=Path(2), num_frames=48, num_inference_steps=25)
-    step = plan.num_grid_steps // 100  # not half a step of a walk even in t
-    frames = [*plan.keys(), Frame(plan.keys()[4].index + step)]
-    frames.sort(key=lambda frame: frame.index)
-    distances = [0.2] * 4 + [0.3] + [0.2] * 4
-
-    def in_the_leap(weight: float) -> int:
-        leaping, rendered = replace(plan, branching=Branching(leap_weight=weight)), list(frames)
-        while round_ := next_round(leaping, rendered, _straight(rendered, frames, distances)):
-            rendered = sorted([*rendered, *round_], key=lambda frame: frame.index)
-        return sum(frames[4].index < frame.index < frames[5].index for frame in rendered)
-
-    assert in_the_leap(0.5) < 0.75 * in_the_leap(1.0)
-
-
 def test_distances_that_do_not_belong_to_the_frames_are_refused() -> None:
     plan = Plan(path=Path(2), num_frames=10, num_inference_steps=25)
     with pytest.raises(ValueError, match="distances for"):
         next_round(plan, plan.keys(), [1.0] * 99)
-
-
-def _straight(frames: Sequence[Frame], known: Sequence[Frame], distances: Sequence[float]) -> list[float]:
-    """Distances of a walk that goes straight between the known frames."""
-    gone = np.concatenate([[0.0], np.cumsum(distances)])
-    return np.diff(np.interp([f.index for f in frames], [f.index for f in known], gone)).tolist()
