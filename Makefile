@@ -11,7 +11,7 @@ export RAY_USAGE_STATS_ENABLED ?= 0
 export TOKENIZERS_PARALLELISM ?= false
 export PYTHONWARNINGS ?= ignore
 
-.PHONY: help setup demo lint format type test test-all bench lock clean
+.PHONY: help setup demo serve lint format type test test-all bench lock clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -28,6 +28,9 @@ $(STAMP): requirements.lock pyproject.toml
 
 demo: $(STAMP)  ## draw artworks, make shards, fine-tune the miniature model, print the verdict (minutes on a CPU)
 	@$(BIN)/python jobs/demo.py --output runs/demo $(if $(ARTWORKS),--artworks $(ARTWORKS)) $(ARGS)
+
+serve: $(STAMP)  ## the service and its page on this machine, with the miniature model (ARGS="--port 8000 --model URI")
+	@$(BIN)/python serve/app.py --open $(ARGS)
 
 lint: $(STAMP)  ## ruff: errors and format
 	@$(BIN)/ruff check .

@@ -2,11 +2,11 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Mapping
 
 from momalisa.service.assembly import animate, assemble
 from momalisa.service.crew import AssemblyResult, ChunkResult, ChunkTask, LostError
-from momalisa.service.painter import Painter, ServedModel
+from momalisa.service.models import ServedModel
+from momalisa.service.painter import Painter
 from momalisa.service.port import ImageRequest
 from momalisa.service.records import Manifest
 from momalisa.storage import Store
@@ -18,9 +18,9 @@ from momalisa.walk.model_facts import ModelFacts
 class LocalCrew:
     """Implements `Crew`."""
 
-    def __init__(self, store: Store, models: Mapping[str, ServedModel], *, num_renderers: int = 1) -> None:
+    def __init__(self, store: Store, *, num_renderers: int = 1) -> None:
         self._store = store
-        self._painters = [Painter(store, models) for _ in range(num_renderers)]
+        self._painters = [Painter(store) for _ in range(num_renderers)]
         self._idle = list(self._painters)
         self._has_idle = asyncio.Semaphore(num_renderers)
         self.num_slots = num_renderers
@@ -31,7 +31,7 @@ class LocalCrew:
         """Draws, counted from now, at which a renderer dies after it has drawn, before it says so."""
         self.in_hand = 0
 
-    async def describe(self, model: str) -> ModelFacts:
+    async def describe(self, model: ServedModel) -> ModelFacts:
         return await asyncio.to_thread(self._painters[0].describe, model)
 
     async def draw(self, task: ChunkTask) -> ChunkResult:
@@ -50,8 +50,8 @@ class LocalCrew:
             raise LostError("the renderer died")
         return result
 
-    async def draw_image(self, request: ImageRequest) -> bytes:
-        return await asyncio.to_thread(self._painters[0].draw_image, request)
+    async def draw_image(self, request: ImageRequest, model: ServedModel) -> bytes:
+        return await asyncio.to_thread(self._painters[0].draw_image, request, model)
 
     async def animate(self, work: str, manifest: Manifest, kind: Format) -> None:
         await asyncio.to_thread(animate, self._store, work, manifest, kind)

@@ -30,15 +30,10 @@ class Admission:
     """Counts promises, so that those who are told to come back do not all come at once, in vain."""
 
     def __init__(self, config: AdmissionConfig, clock: Callable[[], float] = time.time) -> None:
-        self._config, self._clock = config, clock
+        self.config, self._clock = config, clock
         self._seconds_per_work = config.seconds_per_work
         self._last_end: float | None = None
         self._promised = 0.0
-
-    @property
-    def config(self) -> AdmissionConfig:
-        """As it is now."""
-        return self._config
 
     def ended(self, *, was_busy: bool) -> None:
         """A work has ended. While others wait, the time since the one before is what a place costs."""
@@ -49,7 +44,7 @@ class Admission:
 
     def check_capacity(self, num_works: int) -> None:
         """Raises BusyError when as many works are there as may be."""
-        if num_works < self._config.max_works:
+        if num_works < self.config.max_works:
             return
         now = self._clock()
         self._promised = max(self._promised, now) + self._seconds_per_work
@@ -57,12 +52,12 @@ class Admission:
 
     def check_owner(self, num_running: int, num_today: int) -> None:
         """Raises BusyError when an owner has used what it may have."""
-        if num_today >= self._config.max_a_day_per_owner:
+        if num_today >= self.config.max_a_day_per_owner:
             until_midnight = _DAY_S - self._clock() % _DAY_S
             raise BusyError(
                 f"you have asked for {num_today} walks today: more can be had tomorrow (UTC)", until_midnight
             )
-        if num_running >= self._config.max_running_per_owner:
+        if num_running >= self.config.max_running_per_owner:
             raise BusyError(f"{num_running} of your walks are not ended: wait for one of them", self._seconds_per_work)
 
     def midnight(self) -> float:

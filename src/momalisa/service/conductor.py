@@ -8,28 +8,39 @@ import asyncio
 import logging
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
-from momalisa.errors import AlreadyExistsError, ConflictError, MomalisaError, ObjectNotFoundError, StorageError
+from momalisa.errors import (
+    AlreadyExistsError,
+    ConflictError,
+    HandoverError,
+    MomalisaError,
+    ObjectNotFoundError,
+    StorageError,
+)
 from momalisa.service.admission import Admission, AdmissionConfig
-from momalisa.service.crew import ChunkResult, ChunkTask, Crew, LostError
+from momalisa.service.crew import ChunkResult, ChunkTask, Crew, LostError, ModelChangedError
+from momalisa.service.generations import Generations
 from momalisa.service.leases import Lease, Leases
+from momalisa.service.ledger import Ledger
 from momalisa.service.metrics import Metrics
+from momalisa.service.models import ServedModel, Shelf
 from momalisa.service.pictures import fit_pictures
-from momalisa.service.port import ImageRequest, Owner, Quota, State
+from momalisa.service.port import ImageRequest, ModelInfo, Owner, Quota, State
 from momalisa.service.queue import FairQueue
-from momalisa.service.records import Failure, Manifest, Records, WalkRecord, new_id
+from momalisa.service.records import Failure, Manifest, Records, WalkRecord, WorkOrder, new_id
 from momalisa.storage import Store
 from momalisa.walk.animation import Format
 from momalisa.walk.course import Chunk, Course, Walk, walk_id
-from momalisa.walk.model_facts import ModelFacts
 from momalisa.walk.placement import StoredJournal
 from momalisa.walk.request import WalkRequest
 
+CANARY = ImageRequest(prompt="", model="", num_inference_steps=2)
+"""What must be drawn before the service counts as ready."""
 _LOGGER = logging.getLogger(__name__)
 
 
@@ -39,14 +50,12 @@ class ConductorConfig:
 
     look_out_s: float = 2.0
     """So often it looks for works that nobody leads."""
-    renew_s: float = 5.0
+    renew_s: float = 3.0
     """So often leases are renewed."""
-    patience_s: float = 20.0
+    patience_s: float = 10.0
     """A lease that stands still for so long is taken over."""
     max_attempts: int = 5
     """Of a chunk whose renderer died."""
-    canary: ImageRequest | None = None
-    """A picture that must be drawn before the service counts as ready."""
 
     def __post_init__(self) -> None:
         if not 0 < 2 * self.renew_s < self.patience_s:
@@ -82,8 +91,7 @@ class _Job:
 class _Live:
     """A work that is led here."""
 
-    request: WalkRequest
-    owner: str
+    order: WorkOrder
     began_at: float
     state: State = "queued"
     announced: list[tuple[str, float]] = field(default_factory=list)
@@ -91,7 +99,13 @@ class _Live:
     num_rendered: int = 0
     renderer_seconds: float = 0.0
     task: asyncio.Task[None] | None = None
+    drawing: set[asyncio.Task[None]] = field(default_factory=set)
     changed: asyncio.Event = field(default_factory=asyncio.Event)
+
+    @property
+    def request(self) -> WalkRequest:
+        """What is rendered."""
+        return self.order.request
 
     def change(self) -> None:
         """Wakes all who wait for news."""
@@ -109,11 +123,15 @@ class Conductor:
         config: ConductorConfig | None = None,
         *,
         admission: AdmissionConfig | None = None,
+        release: str = "",
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._store, self._crew, self._clock = store, crew, clock
         self._config = config or ConductorConfig()
         self._admission = Admission(admission or AdmissionConfig(), clock)
+        self._shelf = Shelf(crew)
+        self._ledger = Ledger(store, clock)
+        self._generations = Generations(store, release)
         self.records = Records(store)
         self._leases = Leases(store, secrets.token_hex(8), patience_s=self._config.patience_s)
         self._queue: FairQueue[_Job] = FairQueue()
@@ -122,12 +140,28 @@ class Conductor:
         self._background: list[asyncio.Task[None]] = []
         self._is_ready = False
         self._metrics = Metrics()
-        self._takes_new = True
+        self._has_successor = False
+        self._is_stopping = False
         self._seconds_per_evaluation: float | None = None
+
+    async def take_config(self, models: Sequence[ServedModel], admission: AdmissionConfig | None = None) -> None:
+        """Serves these models, and takes on as much, from now on.
+
+        Raises ConfigError or ModelError for models that cannot be served; all stays as it was then.
+        """
+        try:
+            await self._shelf.put(models)
+        except MomalisaError:
+            self._metrics.refused_configs.inc()
+            raise
+        if admission is not None:
+            self._admission.config = admission
 
     def start(self) -> None:
         """Takes up what nobody leads, now and from then on; draws a picture, and is ready then."""
-        self._background = [asyncio.create_task(self._look_out()), asyncio.create_task(self._draw_canary())]
+        self._background = [
+            asyncio.create_task(each) for each in (self._look_out(), self._draw_canary(), self._watch_releases())
+        ]
 
     async def admit(self, request: WalkRequest, owner: Owner, *, idempotency_key: str | None = None) -> WalkRecord:
         """A new walk, or that of the same idempotency key. Raises as `Walks.submit`."""
@@ -135,20 +169,23 @@ class Conductor:
             before = await asyncio.to_thread(self.records.remembered, owner.name, idempotency_key)
             if before is not None:
                 return _same(before, request)
-        facts = await self._crew.describe(request.model)
+        if self._has_successor:
+            raise HandoverError("a newer release serves")
+        model, facts = self._shelf.find(request.model)
         rendered = await asyncio.to_thread(fit_pictures, self._store, request, facts)
         work = walk_id(rendered, facts.rendition(rendered))
         is_done = isinstance(await asyncio.to_thread(self.records.outcome, work), Manifest)
         await self._check(owner, is_new=not is_done and work not in self._live)
         record = WalkRecord(id=new_id(), work=work, owner=owner.name, created_at=self._clock(), request=request)
-        await asyncio.to_thread(partial(self.records.create_walk, record, rendered, is_done=is_done))
+        order = WorkOrder(request=rendered, model=model, facts=facts, owner=owner.name)
+        await asyncio.to_thread(partial(self.records.create_walk, record, order, is_done=is_done))
         if idempotency_key is not None:
             first = await asyncio.to_thread(self.records.remember, owner.name, idempotency_key, record.id)
             if first != record.id:  # the same request came twice at the same moment
                 await asyncio.to_thread(self.records.delete_walk, record)
                 return _same(await asyncio.to_thread(self.records.walk, first), request)
         if not is_done:
-            self.take_up(work, rendered, owner.name)
+            self.take_up(work, order)
         return record
 
     async def withdraw(self, record: WalkRecord) -> None:
@@ -162,11 +199,20 @@ class Conductor:
         """As `Walks`."""
         return self._is_ready
 
+    async def has_successor(self) -> bool:
+        """Whether a newer release serves: clients are to go there."""
+        return self._has_successor
+
+    async def models(self) -> tuple[ModelInfo, ...]:
+        """As `Walks`."""
+        return self._shelf.infos()
+
     async def metrics(self) -> str:
         """As `Walks`."""
+        self._metrics.renderer_slots.set(self._crew.num_slots)
         self._metrics.queued_chunks.set(len(self._queue))
         self._metrics.live_works.set(len(self._live))
-        return self._metrics.text()
+        return self._metrics.text(await asyncio.to_thread(self._ledger.totals))
 
     async def quota(self, owner: Owner) -> Quota:
         """As `Walks`."""
@@ -182,7 +228,8 @@ class Conductor:
         """As `Walks`."""
         self._admission.check_capacity(len(self._live))
         self._admission.check_owner(self.num_running(owner.name), 0)
-        return await self._crew.draw_image(request)
+        model, _ = self._shelf.find(request.model)
+        return await self._crew.draw_image(request, model)
 
     async def animate(self, work: str, kind: Format) -> None:
         """Another kind of animation of a work that is done."""
@@ -193,7 +240,7 @@ class Conductor:
 
     def num_running(self, owner: str) -> int:
         """Works of an owner that are not ended."""
-        return sum(1 for live in self._live.values() if live.owner == owner)
+        return sum(1 for live in self._live.values() if live.order.owner == owner)
 
     async def _check(self, owner: Owner, *, is_new: bool) -> None:
         today = await asyncio.to_thread(self.records.num_since, owner.name, self._admission.midnight())
@@ -203,23 +250,24 @@ class Conductor:
 
     async def stop(self) -> None:
         """Gives all works back."""
-        self._takes_new = False
+        self._is_stopping = True
         tasks = [live.task for live in self._live.values() if live.task is not None]
         for task in [*tasks, *self._background]:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    def take_up(self, work: str, request: WalkRequest, owner: str) -> None:
+    def take_up(self, work: str, order: WorkOrder) -> None:
         """A work that waits in the bucket; one that is led here already goes on."""
-        if self._takes_new and work not in self._live:
-            self._live[work] = live = _Live(request, owner, self._clock())
-            self._queue.open(work, owner)
+        if not (self._is_stopping or self._has_successor or work in self._live):
+            self._live[work] = live = _Live(order, self._clock())
+            self._queue.open(work, order.owner)
             live.task = asyncio.create_task(self._lead(work, live))
 
     def give_up(self, work: str) -> None:
-        """A work that nobody wants any more: what is being drawn is the last of it."""
+        """A work that nobody wants any more: a chunk that is being drawn is the last of it."""
         live = self._live.get(work)
         if live is not None and live.task is not None:
+            live.state = "cancelled"
             live.task.cancel()
 
     def snapshot(self, work: str) -> Snapshot | None:
@@ -245,23 +293,32 @@ class Conductor:
         return self.snapshot(work)
 
     async def _draw_canary(self) -> None:
-        canary = self._config.canary
-        while canary is not None and not self._is_ready:
+        while not self._is_ready:
             try:
-                await self._crew.draw_image(canary)
+                model = self._shelf.infos()[0].id
+                await self._crew.draw_image(replace(CANARY, model=model), self._shelf.find(model)[0])
             except MomalisaError as e:
                 _LOGGER.warning("no picture could be drawn yet: %s", e)
                 await asyncio.sleep(self._config.look_out_s)
             else:
+                await asyncio.to_thread(self._generations.enter)
                 self._is_ready = True
-        self._is_ready = True
+
+    async def _watch_releases(self) -> None:
+        while not self._has_successor:
+            await asyncio.sleep(self._config.renew_s)
+            try:
+                self._has_successor = await asyncio.to_thread(self._generations.has_successor)
+            except StorageError as e:
+                _LOGGER.warning("the releases in the bucket cannot be read: %s", e)
+        _LOGGER.info("a newer release serves: no new work is taken up here")
 
     async def _look_out(self) -> None:
         while True:
             try:
                 for work in await asyncio.to_thread(self.records.waiting_works):
                     if work not in self._live:
-                        self.take_up(work, *await asyncio.to_thread(self.records.waiting_work, work))
+                        self.take_up(work, await asyncio.to_thread(self.records.waiting_work, work))
             except ObjectNotFoundError:
                 continue  # it ended between the one look and the other
             except StorageError as e:
@@ -282,16 +339,19 @@ class Conductor:
                 renewing.cancel()
             if outcome is not None:
                 live.state = "done" if isinstance(outcome, Manifest) else "failed"
-                self._metrics.works.labels(live.state).inc()
                 self._metrics.work_seconds.observe(self._clock() - live.began_at)
                 await asyncio.to_thread(self.records.end_work, work, outcome)
+                await asyncio.to_thread(self._ledger.enter_end, work, live.state)
         except asyncio.CancelledError:
-            live.state = "cancelled"
-            self._metrics.works.labels(live.state).inc()
+            if live.state == "cancelled":
+                with suppress(StorageError):
+                    await asyncio.to_thread(self._ledger.enter_end, work, live.state)
         except (StorageError, LostError) as e:
             _LOGGER.warning("work %s is given back: %s", work, e)
         finally:
             self._queue.close(work)
+            for drawing in live.drawing:
+                drawing.cancel()
             del self._live[work]
             self._admission.ended(was_busy=len(self._queue) > 0)
             live.change()
@@ -304,26 +364,31 @@ class Conductor:
             if await asyncio.to_thread(self._is_over, work):
                 await asyncio.to_thread(self.records.give_up, work)
                 return None
-            facts = await self._crew.describe(live.request.model)
-            walk = await self._render(work, live, facts)
+            walk = await self._render(work, live)
             live.state = "assembling"
             live.change()
-            assembled = await self._crew.assemble(work, walk, facts)
+            began = self._clock()
+            assembled = await self._crew.assemble(work, walk, live.order.facts)
+            self._metrics.stage_seconds.labels("assemble").observe(self._clock() - began)
             return _manifest(live, walk, dict(assembled.report), self._clock())
         except (StorageError, LostError):
             raise
+        except ModelChangedError as e:
+            return Failure(code="model_changed", detail=str(e), ended_at=self._clock())
         except MomalisaError as e:
             return Failure(code="render_failed", detail=str(e), ended_at=self._clock())
 
     def _is_over(self, work: str) -> bool:
         return not self.records.wanted_by(work) or self.records.outcome(work) is not None
 
-    async def _render(self, work: str, live: _Live, facts: ModelFacts) -> Walk:
+    async def _render(self, work: str, live: _Live) -> Walk:
+        facts = live.order.facts
         rendition = facts.rendition(live.request)
-        course = Course(live.request, rendition, chunk_size=facts.chunk_size(rendition.height, rendition.width))
+        chunk_size = facts.chunk_size(rendition.height, rendition.width)
+        course = Course(live.request, rendition, chunk_size=chunk_size, first_alone=True)
         journal = StoredJournal(self._store.child(f"works/{work}/placements"))
         while chunks := await asyncio.to_thread(course.advance, journal):
-            jobs = [self._job(work, live, facts, chunk) for chunk in chunks]
+            jobs = [self._job(work, live.order, chunk) for chunk in chunks]
             self._queue.put(work, [(job, job.cost) for job in jobs])
             self._give_out()
             for job in jobs:
@@ -332,23 +397,31 @@ class Conductor:
                 self._announce(live, job.task.chunk, result)
         return course.walk(num_rendered=live.num_rendered, num_evaluations=live.unet_evaluations)
 
-    def _job(self, work: str, live: _Live, facts: ModelFacts, chunk: Chunk) -> _Job:
-        cost = live.request.plan.cost(chunk.frames).unet_evaluations + len(chunk.frames)
-        task = ChunkTask(work=work, request=live.request, facts=facts, chunk=chunk)
+    def _job(self, work: str, order: WorkOrder, chunk: Chunk) -> _Job:
+        cost = order.request.plan.cost(chunk.frames).unet_evaluations + len(chunk.frames)
+        task = ChunkTask(work=work, request=order.request, model=order.model, facts=order.facts, chunk=chunk)
         return _Job(work, task, float(cost), asyncio.get_running_loop().create_future())
 
     def _give_out(self) -> None:
-        while self._num_given < self._crew.num_slots and (taken := self._queue.take()) is not None:
+        while not self._is_stopping and self._num_given < self._crew.num_slots and (taken := self._queue.take()) is not None:
             self._num_given += 1
             live = self._live[taken[0]]
             if live.state == "queued":
                 live.state = "running"
                 live.change()
-            asyncio.create_task(self._draw(taken[1]))  # noqa: RUF006 - its result is the job's
+            drawing = asyncio.create_task(self._draw(taken[1]))
+            live.drawing.add(drawing)
+            drawing.add_done_callback(partial(self._take_back, live))
+
+    def _take_back(self, live: _Live, drawing: asyncio.Task[None]) -> None:
+        """A chunk is drawn, lost or called off."""
+        live.drawing.discard(drawing)
+        self._num_given -= 1
+        self._give_out()
 
     async def _draw(self, job: _Job) -> None:
         try:
-            result = await self._crew.draw(job.task)
+            result = await self._crew.draw(replace(job.task, num_queued=len(self._queue)))
             if not job.result.done():
                 job.result.set_result(result)
         except LostError as e:
@@ -356,9 +429,6 @@ class Conductor:
         except MomalisaError as e:
             if not job.result.done():
                 job.result.set_exception(e)
-        finally:
-            self._num_given -= 1
-            self._give_out()
 
     def _try_again(self, job: _Job, reason: LostError) -> None:
         job.attempts += 1
@@ -384,13 +454,10 @@ class Conductor:
         live.change()
 
     def _count(self, live: _Live, chunk: Chunk, result: ChunkResult) -> None:
-        metrics = self._metrics
-        metrics.frames.labels("rendered").inc(result.num_rendered)
-        metrics.frames.labels("found").inc(max(0, len(chunk.frames) - result.num_rendered))
-        metrics.unet_evaluations.inc(result.unet_evaluations)
-        metrics.renderer_seconds.inc(result.seconds)
+        self._metrics.found_frames.inc(max(0, len(chunk.frames) - result.num_rendered))
+        self._metrics.stage_seconds.labels("draw").observe(result.seconds)
         if len(live.announced) == len(chunk.frames):
-            metrics.first_frame_seconds.observe(self._clock() - live.began_at)
+            self._metrics.first_frame_seconds.observe(self._clock() - live.began_at)
 
     async def _renew(self, work: str, lease: Lease) -> None:
         while True:

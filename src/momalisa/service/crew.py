@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from momalisa.errors import ServiceError
+from momalisa.service.models import ServedModel
 from momalisa.service.port import ImageRequest
 from momalisa.service.records import Manifest
 from momalisa.walk.animation import Format
@@ -18,15 +19,22 @@ class LostError(ServiceError):
     """Whoever did it died: give it to somebody else."""
 
 
+class ModelChangedError(ServiceError):
+    """The model is not the one that a walk was planned with."""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ChunkTask:
     """A chunk to be drawn and kept in the bucket."""
 
     work: str
     request: WalkRequest
+    model: ServedModel
     facts: ModelFacts
     """Of the model as it was planned with: a renderer that has another one refuses."""
     chunk: Chunk
+    num_queued: int = 0
+    """Chunks that wait behind it: what renderers are scaled by."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -55,13 +63,13 @@ class Crew(Protocol):
     def num_slots(self) -> int:
         """Chunks that may be given out at once: enough for no renderer to wait, and few, so that the order is ours."""
 
-    async def describe(self, model: str) -> ModelFacts:
-        """Of a served model. Raises ConfigError for one that is not served."""
+    async def describe(self, model: ServedModel) -> ModelFacts:
+        """Of a model. Raises ModelError for one that cannot be loaded."""
 
     async def draw(self, task: ChunkTask) -> ChunkResult:
         """Draws a chunk; its frames are in the bucket then."""
 
-    async def draw_image(self, request: ImageRequest) -> bytes:
+    async def draw_image(self, request: ImageRequest, model: ServedModel) -> bytes:
         """One picture as PNG."""
 
     async def animate(self, work: str, manifest: Manifest, kind: Format) -> None:

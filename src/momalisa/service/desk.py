@@ -1,12 +1,13 @@
 """`Walks` on a bucket and a conductor: what the routes talk to."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any, Literal, Protocol
 
-from momalisa.errors import ConflictError, ForbiddenError, GoneError, ObjectNotFoundError
+from momalisa.errors import ConflictError, ForbiddenError, GoneError, HandoverError, ObjectNotFoundError, UnavailableError
 from momalisa.service.conductor import Snapshot
 from momalisa.service.pictures import keep_picture
 from momalisa.service.port import (
@@ -26,6 +27,7 @@ from momalisa.storage import Store
 from momalisa.walk.animation import Format
 from momalisa.walk.request import WalkRequest
 
+_MODELS_S = 2.0
 _NEWS_S = 5.0
 """So long a look at a work waits for news; then the bucket is looked at, for others may lead it."""
 
@@ -51,6 +53,12 @@ class Leader(Protocol):
     async def animate(self, work: str, kind: Format) -> None:
         """Writes another kind of animation of a work that is done into the bucket."""
 
+    async def has_successor(self) -> bool:
+        """Whether a newer release serves."""
+
+    async def models(self) -> Sequence[ModelInfo]:
+        """Those that are served, the default one first."""
+
     async def is_ready(self) -> bool:
         """Whether a model has drawn a picture since the service started."""
 
@@ -61,8 +69,9 @@ class Leader(Protocol):
 class Desk:
     """Implements `Walks`."""
 
-    def __init__(self, store: Store, leader: Leader, models: Sequence[ModelInfo]) -> None:
-        self._store, self._leader, self._models = store, leader, tuple(models)
+    def __init__(self, store: Store, leader: Leader) -> None:
+        self._store, self._leader = store, leader
+        self._models: tuple[float, Sequence[ModelInfo]] | None = None
         self._records = Records(store)
 
     async def submit(self, request: WalkRequest, owner: Owner, *, idempotency_key: str | None = None) -> WalkStatus:
@@ -83,6 +92,8 @@ class Desk:
             yield Update(status, frames)
             if status.has_ended:
                 return
+            if await self._leader.has_successor():
+                raise HandoverError("a newer release serves")
             if known is None:
                 await asyncio.sleep(1)  # somebody else leads it, or is about to
             else:
@@ -161,8 +172,15 @@ class Desk:
         return await self._leader.draw(request, owner)
 
     async def models(self) -> Sequence[ModelInfo]:
-        """As `Walks`."""
-        return self._models
+        """As `Walks`. Those of a moment ago; older ones where nobody answers."""
+        now = time.monotonic()
+        if self._models is None or now - self._models[0] > _MODELS_S:
+            try:
+                self._models = now, await self._leader.models()
+            except UnavailableError:
+                if self._models is None:
+                    raise
+        return self._models[1]
 
     async def quota(self, owner: Owner) -> Quota:
         """As `Walks`."""

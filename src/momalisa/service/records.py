@@ -9,7 +9,9 @@ from typing import Any
 
 from momalisa.config import from_dict, to_dict
 from momalisa.errors import AlreadyExistsError, ConfigError, ConflictError, GoneError, ObjectNotFoundError
+from momalisa.service.models import ServedModel
 from momalisa.storage import Store
+from momalisa.walk.model_facts import ModelFacts
 from momalisa.walk.request import WalkRequest
 
 _ID_BYTES = 16
@@ -30,6 +32,19 @@ class WalkRecord:
     cancelled_at: float | None = None
     is_featured: bool = False
     is_taken_down: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class WorkOrder:
+    """What is rendered, and with what."""
+
+    request: WalkRequest
+    """With its pictures at the size of the walk."""
+    model: ServedModel
+    facts: ModelFacts
+    """Of the model as the work was planned with it."""
+    owner: str
+    """For whom it was asked first."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -69,16 +84,16 @@ class Records:
     def __init__(self, store: Store) -> None:
         self._store = store
 
-    def create_walk(self, record: WalkRecord, rendered: WalkRequest, *, is_done: bool) -> None:
-        """A new walk, and its work unless that is done: `rendered` is the request with its pictures at their size.
+    def create_walk(self, record: WalkRecord, order: WorkOrder, *, is_done: bool) -> None:
+        """A new walk, and its work unless that is done.
 
         Whatever is cut off in the middle leaves nothing to be seen.
         """
         _create(self._store, f"works/{record.work}/walks/{record.id}", {})
         if not is_done:
             self._store.delete(f"works/{record.work}/failure.json")
-            _create(self._store, f"works/{record.work}/request.json", {"request": to_dict(rendered)})
-            _create(self._store, f"queue/{record.work}", {"owner": record.owner})
+            _create(self._store, f"works/{record.work}/order.json", to_dict(order))
+            _create(self._store, f"queue/{record.work}", {})
         _create(self._store, f"owners/{record.owner}/{_stamp(record)}", {})
         self._store.create(_walk_key(record.id), json.dumps(to_dict(record)).encode())
 
@@ -144,10 +159,9 @@ class Records:
         """Works that are not ended."""
         return [entry.key.rpartition("/")[2] for entry in self._store.list("queue")]
 
-    def waiting_work(self, work: str) -> tuple[WalkRequest, str]:
-        """What is rendered, and for whom it was asked first."""
-        request = json.loads(self._store.read_bytes(f"works/{work}/request.json"))["request"]
-        return from_dict(WalkRequest, request), json.loads(self._store.read_bytes(f"queue/{work}"))["owner"]
+    def waiting_work(self, work: str) -> WorkOrder:
+        """What is to be rendered."""
+        return from_dict(WorkOrder, json.loads(self._store.read_bytes(f"works/{work}/order.json")))
 
     def wanted_by(self, work: str) -> list[str]:
         """Ids of the walks that are not cancelled."""

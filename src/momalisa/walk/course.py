@@ -84,7 +84,8 @@ class Chunk:
 class Course:
     """The rounds of one walk: each is decided by the pictures of those before, or by an earlier walk's `rounds`.
 
-    Raises ConfigError for rounds of another request.
+    `first_alone`: the first frame is a chunk of its own, so that somebody who waits sees it soon. Raises ConfigError for
+    rounds of another request.
     """
 
     def __init__(
@@ -94,9 +95,10 @@ class Course:
         *,
         chunk_size: int,
         rounds: Sequence[Sequence[Frame]] | None = None,
+        first_alone: bool = False,
     ) -> None:
         self._request, self._plan, self._rendition = request, request.plan, rendition
-        self._chunk_size = chunk_size
+        self._chunk_size, self._first_alone = chunk_size, first_alone
         if rounds is not None:
             check_rounds(self._plan, rounds)
         self._given = None if rounds is None else [tuple(round_) for round_ in rounds]
@@ -118,10 +120,10 @@ class Course:
         self._rounds.append(round_)
         self._placed = tuple(sorted([*self._placed, *round_], key=lambda frame: frame.index))
         self._addresses = frame_addresses(self._request, self._rendition, self._plan, self._placed)
-        return [
-            Chunk(frames=tuple(frames), placed=self._placed, addresses=self._addresses)
-            for frames in chunks(self._plan, round_, self._chunk_size)
-        ]
+        parts = list(chunks(self._plan, round_, self._chunk_size))
+        if self._first_alone and len(self._rounds) == 1 and len(parts[0]) > 1:
+            parts[:1] = [parts[0][:1], parts[0][1:]]
+        return [Chunk(frames=tuple(frames), placed=self._placed, addresses=self._addresses) for frames in parts]
 
     def seen(self, sketches: Mapping[int, Sketch]) -> None:
         """Takes the sketches of frames that are drawn, by their grid points."""

@@ -10,7 +10,7 @@ import pytest
 from momalisa.errors import AlreadyExistsError, BusyError, ConfigError, ObjectNotFoundError
 from momalisa.service.admission import AdmissionConfig
 from momalisa.service.conductor import Conductor, ConductorConfig
-from momalisa.service.painter import ServedModel
+from momalisa.service.models import ServedModel
 from momalisa.service.port import Owner
 from momalisa.service.records import Manifest, WalkRecord
 from momalisa.storage import Store, open_store
@@ -22,9 +22,9 @@ ANN, BOB = Owner(kind="key", name="key-ann"), Owner(kind="visitor", name="visito
 
 
 @pytest.fixture(scope="module")
-def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, ServedModel]:
+def models(tmp_path_factory: pytest.TempPathFactory) -> tuple[ServedModel, ...]:
     folder = save_small_sd(tmp_path_factory.mktemp("small"))
-    return {"small": ServedModel(id="small", uri=str(folder))}
+    return (ServedModel(id="small", uri=str(folder)),)
 
 
 @pytest.fixture
@@ -48,10 +48,11 @@ async def ended(conductor: Conductor, record: WalkRecord) -> Manifest:
     return outcome
 
 
-def run(store: Store, models: dict[str, ServedModel], play: Callable[[Conductor, LocalCrew], Awaitable[None]]) -> None:
+def run(store: Store, models: tuple[ServedModel, ...], play: Callable[[Conductor, LocalCrew], Awaitable[None]]) -> None:
     async def act() -> None:
-        crew = LocalCrew(store, models)
+        crew = LocalCrew(store)
         conductor = Conductor(store, crew, quick(), admission=AdmissionConfig(max_works=3, max_running_per_owner=2))
+        await conductor.take_config(models)
         conductor.start()
         try:
             await asyncio.wait_for(play(conductor, crew), 60)
@@ -61,7 +62,7 @@ def run(store: Store, models: dict[str, ServedModel], play: Callable[[Conductor,
     asyncio.run(act())
 
 
-def test_a_walk_is_made_and_told_of_frame_by_frame(store: Store, models: dict[str, ServedModel]) -> None:
+def test_a_walk_is_made_and_told_of_frame_by_frame(store: Store, models: tuple[ServedModel, ...]) -> None:
     async def play(conductor: Conductor, crew: LocalCrew) -> None:
         record = await conductor.admit(walk(), ANN)
         seen, known = [], None
@@ -79,7 +80,7 @@ def test_a_walk_is_made_and_told_of_frame_by_frame(store: Store, models: dict[st
     run(store, models, play)
 
 
-def test_an_equal_request_shares_the_work_and_costs_nothing(store: Store, models: dict[str, ServedModel]) -> None:
+def test_an_equal_request_shares_the_work_and_costs_nothing(store: Store, models: tuple[ServedModel, ...]) -> None:
     async def play(conductor: Conductor, crew: LocalCrew) -> None:
         first, second = await asyncio.gather(conductor.admit(walk(), ANN), conductor.admit(walk(), BOB))
         assert first.work == second.work
@@ -92,10 +93,11 @@ def test_an_equal_request_shares_the_work_and_costs_nothing(store: Store, models
     run(store, models, play)
 
 
-def test_a_second_conductor_goes_on_where_the_first_was_lost(store: Store, models: dict[str, ServedModel]) -> None:
+def test_a_second_conductor_goes_on_where_the_first_was_lost(store: Store, models: tuple[ServedModel, ...]) -> None:
     async def act() -> None:
-        crew = LocalCrew(store, models)
+        crew = LocalCrew(store)
         lost = Conductor(store, crew, quick())
+        await lost.take_config(models)
         record = await lost.admit(walk(num_frames=24), ANN)
         known = None
         while known is None or not known.announced:
@@ -104,6 +106,7 @@ def test_a_second_conductor_goes_on_where_the_first_was_lost(store: Store, model
             task.cancel()  # as if the process had died, but for its lease, which stands still
         await asyncio.sleep(0.05)
         other = Conductor(store, crew, quick())
+        await other.take_config(models)
         other.start()
         manifest = await asyncio.wait_for(ended(other, record), 60)
         await other.stop()
@@ -112,7 +115,7 @@ def test_a_second_conductor_goes_on_where_the_first_was_lost(store: Store, model
     asyncio.run(act())
 
 
-def test_a_chunk_whose_renderer_died_is_given_to_another(store: Store, models: dict[str, ServedModel]) -> None:
+def test_a_chunk_whose_renderer_died_is_given_to_another(store: Store, models: tuple[ServedModel, ...]) -> None:
     async def play(conductor: Conductor, crew: LocalCrew) -> None:
         crew.dies_after = [1, 3]
         record = await conductor.admit(walk(), ANN)
@@ -123,7 +126,7 @@ def test_a_chunk_whose_renderer_died_is_given_to_another(store: Store, models: d
     run(store, models, play)
 
 
-def test_a_walk_that_nobody_wants_any_more_is_given_up(store: Store, models: dict[str, ServedModel]) -> None:
+def test_a_walk_that_nobody_wants_any_more_is_given_up(store: Store, models: tuple[ServedModel, ...]) -> None:
     async def play(conductor: Conductor, crew: LocalCrew) -> None:
         mine = await conductor.admit(walk(num_frames=40), ANN)
         same = await conductor.admit(walk(num_frames=40), BOB)
@@ -144,7 +147,7 @@ def test_a_walk_that_nobody_wants_any_more_is_given_up(store: Store, models: dic
     run(store, models, play)
 
 
-def test_what_cannot_be_is_refused_before_anything_is_written(store: Store, models: dict[str, ServedModel]) -> None:
+def test_what_cannot_be_is_refused_before_anything_is_written(store: Store, models: tuple[ServedModel, ...]) -> None:
     async def play(conductor: Conductor, _crew: LocalCrew) -> None:
         with pytest.raises(ConfigError, match="no model"):
             await conductor.admit(walk(model="other"), ANN)
@@ -160,7 +163,7 @@ def test_what_cannot_be_is_refused_before_anything_is_written(store: Store, mode
     run(store, models, play)
 
 
-def test_an_idempotency_key_stands_for_one_walk(store: Store, models: dict[str, ServedModel]) -> None:
+def test_an_idempotency_key_stands_for_one_walk(store: Store, models: tuple[ServedModel, ...]) -> None:
     async def play(conductor: Conductor, _crew: LocalCrew) -> None:
         both = await asyncio.gather(*(conductor.admit(walk(), ANN, idempotency_key="k") for _ in range(2)))
         assert both[0].id == both[1].id
@@ -172,7 +175,7 @@ def test_an_idempotency_key_stands_for_one_walk(store: Store, models: dict[str, 
     run(store, models, play)
 
 
-def test_owners_and_the_service_take_no_more_than_they_may(store: Store, models: dict[str, ServedModel]) -> None:
+def test_owners_and_the_service_take_no_more_than_they_may(store: Store, models: tuple[ServedModel, ...]) -> None:
     async def play(conductor: Conductor, _crew: LocalCrew) -> None:
         for seed in range(2):
             await conductor.admit(walk(seed, num_frames=60), ANN)
@@ -185,7 +188,7 @@ def test_owners_and_the_service_take_no_more_than_they_may(store: Store, models:
     run(store, models, play)
 
 
-def test_a_deleted_walk_is_gone(store: Store, models: dict[str, ServedModel]) -> None:
+def test_a_deleted_walk_is_gone(store: Store, models: tuple[ServedModel, ...]) -> None:
     async def play(conductor: Conductor, _crew: LocalCrew) -> None:
         record = await conductor.admit(walk(), ANN)
         await ended(conductor, record)

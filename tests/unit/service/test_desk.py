@@ -13,8 +13,7 @@ from momalisa.service.app import create_app
 from momalisa.service.conductor import Conductor, ConductorConfig
 from momalisa.service.config import EdgeConfig
 from momalisa.service.desk import Desk
-from momalisa.service.painter import ServedModel
-from momalisa.service.port import ImageRequest, ModelInfo
+from momalisa.service.models import ServedModel
 from momalisa.storage import open_store
 from tests.support.local_crew import LocalCrew
 from tests.support.small_sd import save_small_sd
@@ -23,20 +22,20 @@ BODY = {"waypoints": [{"prompt": "dots"}, {"prompt": "waves"}], "num_frames": 6,
 
 
 @pytest.fixture(scope="module")
-def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, ServedModel]:
+def models(tmp_path_factory: pytest.TempPathFactory) -> tuple[ServedModel, ...]:
     folder = save_small_sd(tmp_path_factory.mktemp("small"))
-    return {"small": ServedModel(id="small", uri=str(folder))}
+    return (ServedModel(id="small", uri=str(folder), title="Small"),)
 
 
 def run(
-    folder: Path, models: dict[str, ServedModel], play: Callable[[httpx.AsyncClient, LocalCrew], Awaitable[None]]
+    folder: Path, models: tuple[ServedModel, ...], play: Callable[[httpx.AsyncClient, LocalCrew], Awaitable[None]]
 ) -> None:
     async def act() -> None:
         store = open_store(folder)
-        crew = LocalCrew(store, models)
-        canary = ImageRequest(prompt="dots", model="small", num_inference_steps=2)
-        conductor = Conductor(store, crew, ConductorConfig(look_out_s=0.02, canary=canary))
-        desk = Desk(store, conductor, [ModelInfo(id="small", title="Small", size=32, is_default=True)])
+        crew = LocalCrew(store)
+        conductor = Conductor(store, crew, ConductorConfig(look_out_s=0.02))
+        await conductor.take_config(models)
+        desk = Desk(store, conductor)
         app = create_app(desk, EdgeConfig(is_open=True, has_visitors=False))
         conductor.start()
         try:
@@ -59,7 +58,7 @@ def events_of(text: str) -> list[tuple[str, str | None, dict[str, object]]]:
     return found
 
 
-def test_from_two_prompts_to_a_gif(tmp_path: Path, models: dict[str, ServedModel]) -> None:
+def test_from_two_prompts_to_a_gif(tmp_path: Path, models: tuple[ServedModel, ...]) -> None:
     async def play(client: httpx.AsyncClient, crew: LocalCrew) -> None:
         answer = await client.post("/v1/walks", json=BODY)
         assert answer.status_code == 202, answer.text
@@ -86,12 +85,13 @@ def test_from_two_prompts_to_a_gif(tmp_path: Path, models: dict[str, ServedModel
         assert again.json()["state"] == "done"
         assert crew.num_rendered == len(frames)
         metrics = (await client.get("/metrics")).text
-        assert f'momalisa_frames_total{{by="rendered"}} {len(frames)}.0' in metrics
+        assert f"momalisa_rendered_frames_total {len(frames)}.0" in metrics
+        assert 'momalisa_works_total{state="done"} 1.0' in metrics
 
     run(tmp_path / "bucket", models, play)
 
 
-def test_one_picture_and_readiness(tmp_path: Path, models: dict[str, ServedModel]) -> None:
+def test_one_picture_and_readiness(tmp_path: Path, models: tuple[ServedModel, ...]) -> None:
     async def play(client: httpx.AsyncClient, _crew: LocalCrew) -> None:
         answer = await client.post("/v1/images", json={"prompt": "dots", "num_inference_steps": 2})
         assert answer.status_code == 200, answer.text

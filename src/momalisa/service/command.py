@@ -1,0 +1,185 @@
+"""Starts the service on this machine, prints its address, and stays until it is told to go."""
+
+import argparse
+import json
+import math
+import os
+import secrets
+import signal
+import socket
+import sys
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+
+import httpx
+
+from momalisa.config import from_dict
+from momalisa.errors import ConfigError, InputError, MomalisaError, ServiceError
+from momalisa.service.models import TINY, ServedModel
+from momalisa.service.structure import Life, Scale, Structure
+from momalisa.storage import open_store
+
+_WEB_FOLDER = Path(__file__).parents[3] / "serve" / "web"
+_LOCALHOST = "127.0.0.1"
+_SECRET_BYTES = 32
+_READY_S = 600.0
+_LOOK_S = 0.3
+_CALLBACK = "momalisa.service.ray_headers.in_front_of_ray_serve"
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """The exit code is 0, 2 for wrong input, 1 where the service could not start."""
+    flags = _parse(arguments)
+    try:
+        return _run(flags)
+    except MomalisaError as e:
+        print(f"error: {e}", file=sys.stderr)
+        return 2 if isinstance(e, InputError) else 1
+
+
+def _run(flags: argparse.Namespace) -> int:
+    structure, life = _structure(flags), _life(flags)
+    open_store(structure.bucket).list("ledger")  # a bucket that cannot be reached is told now
+    _check_port(flags.host, flags.port)
+    # Ray and Serve read these as they are imported.
+    os.environ.setdefault("RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH", _CALLBACK)
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    from momalisa.service.on_ray.application import deploy, ray_here
+
+    began = time.monotonic()
+    print("starting Ray, the service and its model: half a minute or more …", flush=True)
+    with ray_here(host=flags.host, port=flags.port, num_cpus=_num_cpus(structure), verbose=flags.verbose):
+        deploy(structure, life)
+        address = f"http://{'localhost' if flags.host == _LOCALHOST else flags.host}:{flags.port}"
+        _wait_until_ready(f"{address}/readyz")
+        print(f"ready after {time.monotonic() - began:.0f} s: {address} (Ctrl-C ends it)", flush=True)
+        _stay(lambda: _change(flags, lambda life: deploy(structure, life)))
+        print("stopping: walks that are not done go on at the next start", flush=True)
+    return 0
+
+
+def _stay(on_hangup: Callable[[], None]) -> None:
+    """Until SIGINT or SIGTERM."""
+    hung_up = threading.Event()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    signal.signal(signal.SIGHUP, lambda *_: hung_up.set())
+    with suppress(KeyboardInterrupt):
+        while hung_up.wait():
+            hung_up.clear()
+            on_hangup()
+
+
+def _change(flags: argparse.Namespace, deploy: Callable[[Life], None]) -> None:
+    """What the file says now, if it can be."""
+    try:
+        deploy(_life(flags))
+    except MomalisaError as e:
+        print(f"error: {e}; nothing was changed", file=sys.stderr, flush=True)
+    else:
+        print(f"{flags.config} was read again", flush=True)
+
+
+def _life(flags: argparse.Namespace) -> Life:
+    """What the file says, with the models of the command line where it names some."""
+    life = Life()
+    if flags.config is not None:
+        try:
+            life = from_dict(Life, json.loads(flags.config.read_text("utf-8")))
+        except (OSError, ValueError) as e:
+            raise ConfigError(f"--config {flags.config}: {e}") from e
+    if flags.model is None:
+        return life
+    models = tuple(_model(text) for text in flags.model)
+    return replace(life, conductor=replace(life.conductor, models=models))
+
+
+def _structure(flags: argparse.Namespace) -> Structure:
+    folder = Path(flags.state)
+    folder.mkdir(parents=True, exist_ok=True)
+    cores = max(1.0, float((os.cpu_count() or 1) // flags.renderers))
+    return Structure(
+        bucket=flags.bucket or str((folder / "bucket").resolve()),
+        renderer=Scale(
+            min_replicas=flags.renderers,
+            max_replicas=flags.renderers,
+            num_cpus=cores,
+            num_gpus=flags.gpus_per_renderer,
+        ),
+        max_models_per_renderer=len(flags.model or [""]),
+        is_open=flags.open,
+        session_secrets_file=_session_secrets(folder / "session-secrets"),
+        keys_file=flags.keys,
+        web_folder=_WEB_FOLDER if _WEB_FOLDER.is_dir() else None,
+    )
+
+
+def _model(text: str) -> ServedModel:
+    """`tiny`, a URI, or `id=URI`."""
+    given, equals, uri = text.partition("=")
+    if not equals:
+        given, uri = text.rstrip("/").rpartition("/")[2], text
+    if not given or not uri:
+        raise ConfigError(f"--model {text!r}: say a hub id, folder or URI, or id=URI")
+    if uri == "tiny":
+        return replace(TINY, id=given)
+    return ServedModel(id=given, uri=uri)
+
+
+def _session_secrets(path: Path) -> Path:
+    """A file with a secret, made at the first start: visitors keep their sessions over restarts."""
+    with suppress(FileExistsError):
+        with os.fdopen(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "w") as file:
+            file.write(secrets.token_urlsafe(_SECRET_BYTES) + "\n")
+    return path.resolve()
+
+
+def _num_cpus(structure: Structure) -> int:
+    """Room for all replicas by Ray's count: gateway, conductor and assembler are idle most of the time."""
+    renderers = structure.renderer.max_replicas * structure.renderer.num_cpus
+    return math.ceil(renderers + structure.gateway.num_cpus + structure.assembler.num_cpus)
+
+
+def _check_port(host: str, port: int) -> None:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as e:
+            raise ConfigError(f"{host}:{port} cannot be served on: {e.strerror}; take another --port") from e
+
+
+def _wait_until_ready(url: str) -> None:
+    until = time.monotonic() + _READY_S
+    while time.monotonic() < until:
+        with suppress(httpx.TransportError):
+            if httpx.get(url, timeout=10).status_code == httpx.codes.OK:
+                return
+        time.sleep(_LOOK_S)
+    raise ServiceError(f"{url} did not become ready within {_READY_S:.0f} s: start again with --verbose")
+
+
+def _parse(arguments: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description="Serve walks on this machine: a page, and a REST API.")
+    parser.add_argument("--host", default=_LOCALHOST, help="%(default)s; 0.0.0.0 for everybody in the network")
+    parser.add_argument("--port", type=int, default=8000, help="%(default)s")
+    parser.add_argument("--state", default="runs/serve", metavar="DIR", help="secrets, and the bucket; %(default)s")
+    parser.add_argument("--bucket", metavar="URI", help="a folder or gs:// URI; by default in --state")
+    parser.add_argument(
+        "--model", action="append", metavar="[ID=]URI", help="hub id, folder, URI, or tiny (default); may be given again"
+    )
+    parser.add_argument(
+        "--config", type=Path, metavar="FILE", help="JSON: models, limits (momalisa.service.structure.Life); SIGHUP reads it again"
+    )
+    parser.add_argument("--renderers", type=int, default=1, metavar="N", help="that share the cores; %(default)s")
+    parser.add_argument("--gpus-per-renderer", type=float, default=0.0, metavar="G", help="may be a part of one")
+    parser.add_argument("--open", action="store_true", help="anybody may ask for walks, without key or session")
+    parser.add_argument("--keys", type=Path, metavar="FILE", help="API keys; see the service's README")
+    parser.add_argument("--verbose", action="store_true", help="print what Ray and the replicas log")
+    flags = parser.parse_args(arguments)
+    if flags.renderers < 1:
+        parser.error("--renderers: take at least 1")
+    return flags

@@ -1,0 +1,105 @@
+"""The deployments put together, and a Ray on this machine to run them."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import ray
+from ray import serve
+from ray.serve.config import AutoscalingConfig, AutoscalingPolicy, HTTPOptions
+
+from momalisa.config import from_dict, to_dict
+from momalisa.service.on_ray.handles import CHUNKS_PER_RENDERER, RENDERER
+from momalisa.service.on_ray.replicas import (
+    AssemblerDeployment,
+    ConductorDeployment,
+    GatewayDeployment,
+    RendererDeployment,
+)
+from momalisa.service.on_ray.scaling import scale_renderers
+from momalisa.service.structure import Life, Scale, Structure
+
+_APPLICATION = "momalisa"
+_MAX_ONGOING = 10_000
+"""Of the conductor, in which whoever waits for news costs nothing."""
+
+
+def build_app(args: Mapping[str, Any]) -> serve.Application:
+    """The application for `serve run`, a RayService or `serve.run`; `args` are the fields of `Structure`.
+
+    Models, limits and other things that change in life are the `user_config` of the deployments `conductor`
+    (`ConductorLife`) and `gateway` (`GatewayLife`); without one, `tiny` is served. Raises ConfigError.
+    """
+    return put_together(from_dict(Structure, args), Life())
+
+
+def put_together(structure: Structure, life: Life) -> serve.Application:
+    """The deployments, each given what it needs of the others."""
+    renderer = _deployment(
+        RendererDeployment,
+        RENDERER,
+        structure.renderer,
+        max_ongoing_requests=CHUNKS_PER_RENDERER,
+        policy=AutoscalingPolicy(policy_function=scale_renderers),
+    ).bind(structure)
+    assembler = _deployment(AssemblerDeployment, "assembler", structure.assembler, max_ongoing_requests=2)
+    conductor = _deployment(
+        ConductorDeployment,
+        "conductor",
+        Scale(num_cpus=0),
+        max_ongoing_requests=_MAX_ONGOING,
+        user_config=to_dict(life.conductor),
+    ).bind(structure, renderer, assembler.bind(structure))
+    gateway = _deployment(
+        GatewayDeployment,
+        "gateway",
+        structure.gateway,
+        max_ongoing_requests=structure.max_open_requests,
+        user_config=to_dict(life.gateway),
+    )
+    return gateway.bind(structure, conductor)  # type: ignore[no-any-return]
+
+
+def _deployment(
+    replica: type, name: str, scale: Scale, *, policy: AutoscalingPolicy | None = None, **options: Any
+) -> serve.Deployment:
+    if scale.min_replicas == scale.max_replicas:
+        options["num_replicas"] = scale.min_replicas
+    else:
+        options["autoscaling_config"] = AutoscalingConfig(
+            min_replicas=scale.min_replicas,
+            initial_replicas=max(1, scale.min_replicas),
+            max_replicas=scale.max_replicas,
+            upscale_delay_s=scale.upscale_delay_s,
+            downscale_delay_s=scale.downscale_delay_s,
+            **({} if policy is None else {"policy": policy}),
+        )
+    return serve.deployment(replica).options(
+        name=name,
+        ray_actor_options={"num_cpus": scale.num_cpus, "num_gpus": scale.num_gpus},
+        max_surge_percent=100,
+        **options,
+    )
+
+
+@contextmanager
+def ray_here(*, host: str, port: int, num_cpus: int, verbose: bool) -> Iterator[None]:
+    """Ray and Serve on this machine, for as long as the block."""
+    ray.init(
+        address="local",
+        num_cpus=num_cpus,
+        include_dashboard=False,
+        log_to_driver=verbose,
+        logging_level="INFO" if verbose else "ERROR",
+    )
+    try:
+        serve.start(http_options=HTTPOptions(host=host, port=port))
+        yield
+    finally:
+        serve.shutdown()
+        ray.shutdown()
+
+
+def deploy(structure: Structure, life: Life) -> None:
+    """Starts the application, or changes one that runs: of the same structure only what differs in its life."""
+    serve.run(put_together(structure, life), name=_APPLICATION, route_prefix="/")

@@ -1,0 +1,154 @@
+"""A crew and a leader in other processes, reached by Ray Serve's handles."""
+
+import asyncio
+import logging
+from typing import TypeVar
+
+from ray import serve
+from ray.exceptions import RayActorError, RayError, RayTaskError
+from ray.serve.exceptions import RayServeException
+from ray.serve.handle import DeploymentHandle, DeploymentResponse
+
+from momalisa.errors import UnavailableError
+from momalisa.service.conductor import Snapshot
+from momalisa.service.crew import AssemblyResult, ChunkResult, ChunkTask, LostError
+from momalisa.service.models import ServedModel
+from momalisa.service.port import ImageRequest, ModelInfo, Owner, Quota
+from momalisa.service.records import Manifest, WalkRecord
+from momalisa.walk.animation import Format
+from momalisa.walk.course import Walk
+from momalisa.walk.model_facts import ModelFacts
+from momalisa.walk.request import WalkRequest
+
+T = TypeVar("T")
+
+CHUNKS_PER_RENDERER = 2
+"""One is drawn, the next one waits beside it: no renderer waits for an answer's way there and back."""
+RENDERER = "renderer"
+_COUNT_S = 1.0
+_LOST = (RayActorError, RayServeException)
+_LOGGER = logging.getLogger(__name__)
+
+
+class ServeCrew:
+    """Implements `Crew` with handles."""
+
+    def __init__(self, renderer: DeploymentHandle, assembler: DeploymentHandle) -> None:
+        self._renderer, self._assembler = renderer, assembler
+        self._num_renderers = 1
+
+    @property
+    def num_slots(self) -> int:
+        """As `Crew`. Where all renderers sleep, what is given out wakes one."""
+        return CHUNKS_PER_RENDERER * max(1, self._num_renderers)
+
+    async def count(self) -> None:
+        """Looks for ever how many renderers run."""
+        name = serve.get_replica_context().app_name
+        while True:
+            try:
+                status = await asyncio.to_thread(serve.status)
+                renderer = status.applications[name].deployments[RENDERER]
+                self._num_renderers = renderer.replica_states.get("RUNNING", 0)
+            except (KeyError, RayError) as e:
+                _LOGGER.warning("the renderers cannot be counted now: %s", e)
+            await asyncio.sleep(_COUNT_S)
+
+    async def describe(self, model: ServedModel) -> ModelFacts:
+        """As `Crew`."""
+        return await _given(self._renderer.describe.remote(model))
+
+    async def draw(self, task: ChunkTask) -> ChunkResult:
+        """As `Crew`."""
+        return await _given(self._renderer.draw.remote(task))
+
+    async def draw_image(self, request: ImageRequest, model: ServedModel) -> bytes:
+        """As `Crew`."""
+        return await _given(self._renderer.draw_image.remote(request, model))
+
+    async def assemble(self, work: str, walk: Walk, facts: ModelFacts) -> AssemblyResult:
+        """As `Crew`."""
+        return await _given(self._assembler.assemble.remote(work, walk, facts))
+
+    async def animate(self, work: str, manifest: Manifest, kind: Format) -> None:
+        """As `Crew`."""
+        await _given(self._assembler.animate.remote(work, manifest, kind))
+
+
+class ServeLeader:
+    """Implements `Leader` with a handle. Raises UnavailableError while the conductor starts anew."""
+
+    def __init__(self, conductor: DeploymentHandle) -> None:
+        self._conductor = conductor
+
+    async def admit(self, request: WalkRequest, owner: Owner, *, idempotency_key: str | None = None) -> WalkRecord:
+        """As `Leader`."""
+        return await _asked(self._conductor.admit.remote(request, owner, idempotency_key=idempotency_key))
+
+    async def withdraw(self, record: WalkRecord) -> None:
+        """As `Leader`."""
+        await _asked(self._conductor.withdraw.remote(record))
+
+    async def news(self, work: str, known: Snapshot | None, timeout_s: float) -> Snapshot | None:
+        """As `Leader`. None while nobody answers: the work is in the bucket, and will be taken up again."""
+        try:
+            return await _asked(self._conductor.news.remote(work, known, timeout_s))
+        except UnavailableError:
+            return None
+
+    async def quota(self, owner: Owner) -> Quota:
+        """As `Leader`."""
+        return await _asked(self._conductor.quota.remote(owner))
+
+    async def draw(self, request: ImageRequest, owner: Owner) -> bytes:
+        """As `Leader`."""
+        return await _asked(self._conductor.draw.remote(request, owner))
+
+    async def animate(self, work: str, kind: Format) -> None:
+        """As `Leader`."""
+        await _asked(self._conductor.animate.remote(work, kind))
+
+    async def models(self) -> tuple[ModelInfo, ...]:
+        """As `Leader`."""
+        return await _asked(self._conductor.models.remote())
+
+    async def has_successor(self) -> bool:
+        """As `Leader`. Not as far as anybody knows, while nobody answers."""
+        try:
+            return await _asked(self._conductor.has_successor.remote())
+        except UnavailableError:
+            return False
+
+    async def is_ready(self) -> bool:
+        """As `Leader`."""
+        return await _asked(self._conductor.is_ready.remote())
+
+    async def metrics(self) -> str:
+        """As `Leader`."""
+        return await _asked(self._conductor.metrics.remote())
+
+
+async def _given(response: DeploymentResponse[T]) -> T:
+    """What a crew's replica answers. Raises LostError where it died, and whatever it raised itself."""
+    try:
+        return await _answer(response)
+    except _LOST as e:
+        raise LostError(f"whoever did it died: {e}") from e
+
+
+async def _asked(response: DeploymentResponse[T]) -> T:
+    """What the conductor answers."""
+    try:
+        return await _answer(response)
+    except _LOST as e:
+        raise UnavailableError("the service starts anew: try again in a moment") from e
+
+
+async def _answer(response: DeploymentResponse[T]) -> T:
+    try:
+        return await response
+    except asyncio.CancelledError:
+        response.cancel()
+        raise
+    except RayTaskError as e:
+        raise e.cause from None

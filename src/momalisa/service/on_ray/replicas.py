@@ -1,0 +1,207 @@
+"""What Ray Serve makes replicas of."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from ray import serve
+from ray.serve.handle import DeploymentHandle
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from momalisa.config import from_dict
+from momalisa.errors import MomalisaError
+from momalisa.service.app import create_app
+from momalisa.service.assembly import animate, assemble
+from momalisa.service.conductor import Conductor, Snapshot
+from momalisa.service.crew import AssemblyResult, ChunkResult, ChunkTask
+from momalisa.service.desk import Desk
+from momalisa.service.models import ServedModel
+from momalisa.service.on_ray.handles import ServeCrew, ServeLeader
+from momalisa.service.on_ray.scaling import QUEUED
+from momalisa.service.painter import Painter
+from momalisa.service.port import ImageRequest, ModelInfo, Owner, Quota
+from momalisa.service.records import Manifest, WalkRecord
+from momalisa.service.structure import ConductorLife, GatewayLife, Structure
+from momalisa.storage import open_store
+from momalisa.walk.animation import Format
+from momalisa.walk.course import Walk
+from momalisa.walk.model_facts import ModelFacts
+from momalisa.walk.request import WalkRequest
+
+_FORGET_S = 10.0
+"""So long a renderer that draws nothing goes on telling how long the queue was."""
+_WATCH_S = 3.0
+_LOGGER = logging.getLogger(__name__)
+
+
+class RendererDeployment:
+    """Draws one chunk at a time."""
+
+    def __init__(self, structure: Structure) -> None:
+        self._painter = Painter(
+            open_store(structure.bucket),
+            settings=structure.drawing,
+            max_models=structure.max_models_per_renderer,
+        )
+        self._turn = asyncio.Lock()
+        self._num_queued, self._heard_at = 0, 0.0
+
+    async def describe(self, model: ServedModel) -> ModelFacts:
+        """As `Crew`."""
+        async with self._turn:
+            return await asyncio.to_thread(self._painter.describe, model)
+
+    async def draw(self, task: ChunkTask) -> ChunkResult:
+        """As `Crew`. A chunk that is called off while it waits for its turn is not drawn."""
+        self._num_queued, self._heard_at = task.num_queued, time.monotonic()
+        async with self._turn:
+            return await asyncio.to_thread(self._painter.draw, task)
+
+    async def draw_image(self, request: ImageRequest, model: ServedModel) -> bytes:
+        """As `Crew`."""
+        async with self._turn:
+            return await asyncio.to_thread(self._painter.draw_image, request, model)
+
+    def record_autoscaling_stats(self) -> dict[str, float]:
+        """What Ray Serve's controller asks of every replica: the conductor's queue, as of the last chunk."""
+        is_news = self._turn.locked() or time.monotonic() - self._heard_at < _FORGET_S
+        return {QUEUED: float(self._num_queued if is_news else 0)}
+
+
+class AssemblerDeployment:
+    """Writes animations and reports."""
+
+    def __init__(self, structure: Structure) -> None:
+        self._store = open_store(structure.bucket)
+
+    async def assemble(self, work: str, walk: Walk, facts: ModelFacts) -> AssemblyResult:
+        """As `Crew`."""
+        return await asyncio.to_thread(assemble, self._store, work, walk, facts)
+
+    async def animate(self, work: str, manifest: Manifest, kind: Format) -> None:
+        """As `Crew`."""
+        await asyncio.to_thread(animate, self._store, work, manifest, kind)
+
+
+class ConductorDeployment:
+    """Leads works; one replica, which begins anew from the bucket whenever it dies."""
+
+    def __init__(self, structure: Structure, renderer: DeploymentHandle, assembler: DeploymentHandle) -> None:
+        self._crew = ServeCrew(renderer, assembler)
+        self._conductor = Conductor(open_store(structure.bucket), self._crew, release=structure.release)
+        self._counting: asyncio.Task[None] | None = None
+
+    async def reconfigure(self, user_config: Mapping[str, Any]) -> None:
+        """Takes models and limits. The first ones must be good; later ones that are not change nothing."""
+        try:
+            life = from_dict(ConductorLife, user_config)
+            await self._conductor.take_config(life.models, life.admission)
+        except MomalisaError as e:
+            if self._counting is None:
+                raise
+            _LOGGER.error("the configuration stays as it was: %s", e)
+            return
+        if self._counting is None:
+            self._counting = asyncio.create_task(self._crew.count())
+            self._conductor.start()
+
+    async def admit(self, request: WalkRequest, owner: Owner, *, idempotency_key: str | None = None) -> WalkRecord:
+        """As `Leader`."""
+        return await self._conductor.admit(request, owner, idempotency_key=idempotency_key)
+
+    async def withdraw(self, record: WalkRecord) -> None:
+        """As `Leader`."""
+        await self._conductor.withdraw(record)
+
+    async def news(self, work: str, known: Snapshot | None, timeout_s: float) -> Snapshot | None:
+        """As `Leader`."""
+        return await self._conductor.news(work, known, timeout_s)
+
+    async def quota(self, owner: Owner) -> Quota:
+        """As `Leader`."""
+        return await self._conductor.quota(owner)
+
+    async def draw(self, request: ImageRequest, owner: Owner) -> bytes:
+        """As `Leader`."""
+        return await self._conductor.draw(request, owner)
+
+    async def animate(self, work: str, kind: Format) -> None:
+        """As `Leader`."""
+        await self._conductor.animate(work, kind)
+
+    async def models(self) -> tuple[ModelInfo, ...]:
+        """As `Leader`."""
+        return await self._conductor.models()
+
+    async def is_ready(self) -> bool:
+        """As `Leader`."""
+        return await self._conductor.is_ready()
+
+    async def has_successor(self) -> bool:
+        """As `Leader`."""
+        return await self._conductor.has_successor()
+
+    async def metrics(self) -> str:
+        """As `Leader`."""
+        return await self._conductor.metrics()
+
+    async def __del__(self) -> None:
+        """Ray Serve calls it before it ends a replica: works are given back at once."""
+        await self._conductor.stop()
+
+
+class _Front:
+    """An ASGI application that can be exchanged for another one while requests come in."""
+
+    def __init__(self) -> None:
+        self.app: ASGIApp | None = None
+        self.is_leaving = False
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":  # nothing is to be started or stopped
+            return
+        assert self.app is not None, "Ray Serve configures a replica before it gives it requests"
+        await self.app(scope, receive, _closing(send) if self.is_leaving else send)
+
+
+def _closing(send: Send) -> Send:
+    """A kept-alive connection would stay with this release."""
+
+    async def send_closing(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            message = {**message, "headers": [*message.get("headers", ()), (b"connection", b"close")]}
+        await send(message)
+
+    return send_closing
+
+
+@serve.ingress()
+class GatewayDeployment:
+    """REST, and the page."""
+
+    def __init__(self, structure: Structure, conductor: DeploymentHandle) -> None:
+        self._structure, self._leader = structure, ServeLeader(conductor)
+        self._desk = Desk(open_store(structure.bucket), self._leader)
+        self._front = _Front()
+        self._watching: asyncio.Task[None] | None = None
+
+    def __serve_build_asgi_app__(self) -> ASGIApp:
+        return self._front
+
+    async def reconfigure(self, user_config: Mapping[str, Any]) -> None:
+        """Takes limits. The first ones must be good; later ones that are not change nothing."""
+        try:
+            self._front.app = create_app(self._desk, self._structure.edge(from_dict(GatewayLife, user_config)))
+        except (MomalisaError, ValueError) as e:
+            if self._front.app is None:
+                raise
+            _LOGGER.error("the configuration stays as it was: %s", e)
+        if self._watching is None:
+            self._watching = asyncio.create_task(self._watch())
+
+    async def _watch(self) -> None:
+        while not self._front.is_leaving:
+            await asyncio.sleep(_WATCH_S)
+            self._front.is_leaving = await self._leader.has_successor()

@@ -1,0 +1,114 @@
+"""How the service is built: what its deployments are, and what of them may change while it lives.
+
+`Structure` is the application's `args`: another one restarts every deployment. `ConductorLife` and `GatewayLife` are
+the deployments' `user_config`: Ray Serve hands a new one to replicas that run.
+"""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from momalisa.errors import ConfigError
+from momalisa.service.admission import AdmissionConfig
+from momalisa.service.config import EdgeConfig, Limits, ModerationConfig, StreamConfig, VertexRoutes
+from momalisa.service.models import TINY, ServedModel
+from momalisa.walk.studio import Settings
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Scale:
+    """How many replicas of a deployment there are, and what each has."""
+
+    min_replicas: int = 1
+    max_replicas: int = 1
+    num_cpus: float = 1.0
+    num_gpus: float = 0.0
+    upscale_delay_s: float = 5.0
+    downscale_delay_s: float = 300.0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.min_replicas <= self.max_replicas or self.max_replicas < 1:
+            raise ValueError(f"{self.min_replicas} to {self.max_replicas} replicas: take at least one at most")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Structure:
+    """What `build_app` is told."""
+
+    bucket: str
+    """A folder or gs:// URI; everything that must not be lost is there."""
+    release: str = ""
+    """Of two releases on one bucket the one that was ready later serves, and the other sends its clients on."""
+    gateway: Scale = field(default_factory=lambda: Scale(num_cpus=0.5))
+    renderer: Scale = field(default_factory=Scale)
+    """`min_replicas` may be 0: the first chunk wakes one."""
+    assembler: Scale = field(default_factory=Scale)
+    max_models_per_renderer: int = 1
+    """In memory at once; the one that was not used for longest goes first."""
+    drawing: Settings = field(default_factory=Settings)
+    max_open_requests: int = 2000
+    """Of one gateway, event streams among them."""
+    is_open: bool = False
+    has_visitors: bool = True
+    session_secrets_file: Path | None = None
+    """A secret a line; the first one signs."""
+    keys_file: Path | None = None
+    web_folder: Path | None = None
+    serves_metrics: bool = True
+    vertex: VertexRoutes | None = None
+
+    def __post_init__(self) -> None:
+        if self.gateway.min_replicas < 1 or self.assembler.min_replicas < 1:
+            raise ValueError("gateway and assembler need at least one replica: only renderers can sleep")
+        if self.max_models_per_renderer < 1:
+            raise ValueError(f"max_models_per_renderer is {self.max_models_per_renderer}: take at least 1")
+
+    def edge(self, life: "GatewayLife") -> EdgeConfig:
+        """What a gateway is told. Raises ConfigError for secrets that cannot be read."""
+        return EdgeConfig(
+            is_open=self.is_open,
+            has_visitors=self.has_visitors,
+            session_secrets=_read_secrets(self.session_secrets_file),
+            keys_file=self.keys_file,
+            web_folder=self.web_folder,
+            serves_metrics=self.serves_metrics,
+            vertex=self.vertex,
+            limits=life.limits,
+            streams=life.streams,
+            moderation=life.moderation,
+        )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ConductorLife:
+    """What may change of the conductor."""
+
+    models: tuple[ServedModel, ...] = (TINY,)
+    """The first one is the default."""
+    admission: AdmissionConfig = field(default_factory=AdmissionConfig)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class GatewayLife:
+    """What may change of the gateways."""
+
+    limits: Limits = field(default_factory=Limits)
+    streams: StreamConfig = field(default_factory=StreamConfig)
+    moderation: ModerationConfig = field(default_factory=ModerationConfig)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Life:
+    """All that may change, as the file of `serve/app.py --config` has it."""
+
+    conductor: ConductorLife = field(default_factory=ConductorLife)
+    gateway: GatewayLife = field(default_factory=GatewayLife)
+
+
+def _read_secrets(path: Path | None) -> tuple[str, ...]:
+    if path is None:
+        return ()
+    try:
+        lines = path.read_text("utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as e:
+        raise ConfigError(f"the session secrets {path} cannot be read: {e}") from e
+    return tuple(line.strip() for line in lines if line.strip())

@@ -1,0 +1,93 @@
+"""The service on a real Ray Serve, asked over HTTP by its own client."""
+
+import io
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+from PIL import Image
+
+from momalisa.client import Client
+from momalisa.errors import UnauthorizedError
+from momalisa.storage import open_store
+from tests.support.served import Served, served
+from tests.support.small_sd import save_small_sd
+
+SETTINGS = {"num_frames": 12, "num_inference_steps": 6}
+
+
+@pytest.fixture(scope="module")
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    folder = tmp_path_factory.mktemp("served")
+    model = save_small_sd(folder / "small")
+    with served(folder, "--model", f"small={model}", "--open") as running:
+        yield running
+
+
+def test_two_prompts_become_an_animation(service: Served, tmp_path: Path) -> None:
+    client = Client(service.url)
+    progress: list[float] = []
+    walk = client.walk("dots", "waves", on_progress=lambda made: progress.append(made.progress.num_frames), **SETTINGS)
+    for kind in ("gif", "mp4", "webp"):
+        walk.save(tmp_path / f"walk.{kind}")
+    with Image.open(tmp_path / "walk.gif") as gif:
+        assert gif.n_frames >= 12
+    assert progress
+    assert httpx.get(f"{service.url}/readyz").json()["status"] == "ready"
+    assert [model.id for model in client.models()] == ["small"]
+
+
+def test_the_page_and_the_first_versions_way_of_asking(service: Served) -> None:
+    page = httpx.get(service.url)
+    assert page.status_code == 200
+    assert "default-src 'none'" in page.headers["content-security-policy"]
+    answer = httpx.get(f"{service.url}/predict", params={"word1": "dots", "word2": "waves"}, timeout=120)
+    assert answer.headers["content-type"] == "image/gif"
+    assert Image.open(io.BytesIO(answer.content)).size == (32, 32)
+
+
+def test_headers_that_ray_serve_would_obey_are_taken_away(service: Served) -> None:
+    odd = {"x-request-timeout-seconds": "0.000001", "serve-multiplexed-model-id": "nonsense"}
+    assert httpx.get(f"{service.url}/healthz", headers=odd).status_code == 200
+
+
+@pytest.mark.parametrize("deployment", ["renderer", "conductor", "gateway", "assembler"])
+def test_a_killed_replica_costs_nothing_but_time(service: Served, deployment: str) -> None:
+    client = Client(service.url)
+    before = service.metrics()["momalisa_rendered_frames_total"]
+    walk = client.walk("dots", f"waves of {deployment}", wait=False, num_frames=60, num_inference_steps=10)
+    while not service.metrics()["momalisa_rendered_frames_total"] > before:
+        time.sleep(0.02)
+    service.kill(deployment)
+    walk.wait()
+    store = open_store(service.bucket)
+    stored = sum(entry.key.endswith(".png") for entry in store.list("frames"))
+    until = time.monotonic() + 30
+    while service.metrics()["momalisa_rendered_frames_total"] != stored and time.monotonic() < until:
+        time.sleep(0.2)
+    assert service.metrics()["momalisa_rendered_frames_total"] == stored
+
+
+def test_a_cancelled_walk_frees_the_renderers_within_a_chunk(service: Served) -> None:
+    client = Client(service.url)
+    walk = client.walk("dots", "a long way", wait=False, num_frames=200, num_inference_steps=20)
+    while service.metrics()["momalisa_live_works"] < 1:
+        time.sleep(0.05)
+    walk.cancel()
+    time.sleep(3.0)
+    first = service.metrics()["momalisa_rendered_frames_total"]
+    time.sleep(2.0)
+    assert service.metrics()["momalisa_rendered_frames_total"] == first
+    assert service.metrics()["momalisa_queued_chunks"] == 0
+
+
+def test_without_open_only_sessions_and_keys_may_ask(tmp_path: Path) -> None:
+    model = save_small_sd(tmp_path / "small")
+    with served(tmp_path, "--model", f"small={model}") as running:
+        answer = httpx.post(f"{running.url}/v1/walks", json={"waypoints": [{"prompt": "a"}, {"prompt": "b"}]})
+        assert answer.status_code == 401
+        with pytest.raises(UnauthorizedError):
+            Client(running.url, key="wrong").walk("a", "b")
+        Client(running.url).walk("a", "b", **SETTINGS)  # a visitor's session

@@ -1,0 +1,66 @@
+"""Models that are served."""
+
+import asyncio
+
+import pytest
+
+from momalisa.errors import ConfigError, ModelError
+from momalisa.service.models import ServedModel, Shelf
+from momalisa.walk.model_facts import ModelFacts
+
+FACTS = ModelFacts(
+    fingerprints={},
+    dtype="float32",
+    ruler="styles",
+    default_size=64,
+    latent_channels=4,
+    vae_scale_factor=8,
+    num_unet_blocks=2,
+)
+
+
+class Loader:
+    async def describe(self, model: ServedModel) -> ModelFacts:
+        if model.uri == "broken":
+            raise ModelError("broken cannot be loaded")
+        return FACTS
+
+
+def put(shelf: Shelf, *models: ServedModel) -> None:
+    asyncio.run(shelf.put(models))
+
+
+OLD, NEW = ServedModel(id="old", uri="a"), ServedModel(id="new", uri="b", title="New", suggestions=("dots",))
+BROKEN = ServedModel(id="broken", uri="broken")
+
+
+def test_what_cannot_be_loaded_changes_nothing() -> None:
+    shelf = Shelf(Loader())
+    put(shelf, OLD)
+    with pytest.raises(ModelError):
+        put(shelf, NEW, BROKEN)
+    assert shelf.find("old") == (OLD, FACTS)
+    assert [info.id for info in shelf.infos()] == ["old"]
+
+
+def test_the_first_model_is_the_default_and_titles_fall_back_to_ids() -> None:
+    shelf = Shelf(Loader())
+    put(shelf, NEW, OLD)
+    assert [(info.title, info.is_default, info.size) for info in shelf.infos()] == [
+        ("New", True, 64),
+        ("old", False, 64),
+    ]
+
+
+def test_a_model_that_is_served_no_more_is_named_with_those_that_are() -> None:
+    shelf = Shelf(Loader())
+    put(shelf, OLD)
+    put(shelf, NEW)
+    with pytest.raises(ConfigError, match="no model 'old' is served: take one of new"):
+        shelf.find("old")
+
+
+@pytest.mark.parametrize("models", [(), (OLD, OLD)])
+def test_no_models_or_two_of_one_id_are_refused(models: tuple[ServedModel, ...]) -> None:
+    with pytest.raises(ConfigError):
+        put(Shelf(Loader()), *models)
