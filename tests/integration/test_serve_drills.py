@@ -36,7 +36,11 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 def life(folder: Path, **admission: Any) -> Path:
     path = folder / "life.json"
-    path.write_text(json.dumps({"conductor": {"admission": {"max_running_per_owner": 1000, "max_a_day_per_owner": 10_000} | admission}}))
+    path.write_text(
+        json.dumps(
+            {"conductor": {"admission": {"max_running_per_owner": 1000, "max_a_day_per_owner": 10_000} | admission}}
+        )
+    )
     return path
 
 
@@ -109,7 +113,7 @@ def test_more_walks_than_it_takes_are_refused_cleanly_and_done_in_the_end(model:
         for walk_id in ids:
             client.get(walk_id).wait()
         assert len(set(ids)) == _NUM_WALKS
-        assert 0 < len(refused)
+        assert len(refused) > 0
         assert service.metrics()['momalisa_works_total{state="done"}'] == _NUM_WALKS
         all_is_accounted_for(service, open_store(service.bucket))
         assert _memory_of(service) < 1.5 * memory
@@ -128,10 +132,14 @@ def test_two_renderers_draw_what_one_draws(model: str, tmp_path: Path) -> None:
 
 def test_a_bucket_that_fails_costs_nothing_but_time(model: str, tmp_path: Path, faulty_gcs: GcsEmulator) -> None:
     bucket = faulty_gcs.create_bucket("served")
-    with served(tmp_path, "--model", model, "--open", "--bucket", bucket, environment=faulty_gcs.environment) as service:
+    with served(
+        tmp_path, "--model", model, "--open", "--bucket", bucket, environment=faulty_gcs.environment
+    ) as service:
         client = Client(service.url, patience=_PATIENCE)
         for number in range(4):
-            client.walk("dots", f"waves {number}", num_frames=12, num_inference_steps=6).save(tmp_path / f"{number}.gif")
+            client.walk("dots", f"waves {number}", num_frames=12, num_inference_steps=6).save(
+                tmp_path / f"{number}.gif"
+            )
         assert faulty_gcs.num_faults() > 0
         all_is_accounted_for(service, open_store(bucket))
 

@@ -62,7 +62,7 @@ class Served:
 def served(folder: Path, *flags: str, environment: dict[str, str] | None = None) -> Iterator[Served]:
     """Starts the service with its state in a folder; it is ready within the block, and gone after it."""
     port = _free_port()
-        command = [sys.executable, "serve/app.py", "--state", str(folder), "--port", str(port), *flags]
+    command = [sys.executable, "serve/app.py", "--state", str(folder), "--port", str(port), *flags]
     with (folder / _LOG).open("w") as file:
         process = subprocess.Popen(
             command,

@@ -13,7 +13,9 @@ ONE_DOOR = {
     "deepspeed": {"src/momalisa/training/engine.py"},
     "gcsfs": {"src/momalisa/storage/gcs_http.py"},
     "ray.train": {"src/momalisa/training/ray_trainer.py"},
-    "ray.serve": {f"src/momalisa/service/on_ray/{name}.py" for name in ("application", "handles", "replicas", "scaling")},
+    "ray.serve": {
+        f"src/momalisa/service/on_ray/{name}.py" for name in ("application", "handles", "replicas", "scaling")
+    },
     "kubernetes": set(),
 }
 

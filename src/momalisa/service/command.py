@@ -169,10 +169,16 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--state", default="runs/serve", metavar="DIR", help="secrets, and the bucket; %(default)s")
     parser.add_argument("--bucket", metavar="URI", help="a folder or gs:// URI; by default in --state")
     parser.add_argument(
-        "--model", action="append", metavar="[ID=]URI", help="hub id, folder, URI, or tiny (default); may be given again"
+        "--model",
+        action="append",
+        metavar="[ID=]URI",
+        help="hub id, folder, URI, or tiny (default); may be given again",
     )
     parser.add_argument(
-        "--config", type=Path, metavar="FILE", help="JSON: models, limits (momalisa.service.structure.Life); SIGHUP reads it again"
+        "--config",
+        type=Path,
+        metavar="FILE",
+        help="JSON: models, limits (momalisa.service.structure.Life); SIGHUP reads it again",
     )
     parser.add_argument("--renderers", type=int, default=1, metavar="N", help="that share the cores; %(default)s")
     parser.add_argument("--gpus-per-renderer", type=float, default=0.0, metavar="G", help="may be a part of one")

@@ -403,7 +403,11 @@ class Conductor:
         return _Job(work, task, float(cost), asyncio.get_running_loop().create_future())
 
     def _give_out(self) -> None:
-        while not self._is_stopping and self._num_given < self._crew.num_slots and (taken := self._queue.take()) is not None:
+        while (
+            not self._is_stopping
+            and self._num_given < self._crew.num_slots
+            and (taken := self._queue.take()) is not None
+        ):
             self._num_given += 1
             live = self._live[taken[0]]
             if live.state == "queued":

@@ -7,7 +7,14 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Any, Literal, Protocol
 
-from momalisa.errors import ConflictError, ForbiddenError, GoneError, HandoverError, ObjectNotFoundError, UnavailableError
+from momalisa.errors import (
+    ConflictError,
+    ForbiddenError,
+    GoneError,
+    HandoverError,
+    ObjectNotFoundError,
+    UnavailableError,
+)
 from momalisa.service.conductor import Snapshot
 from momalisa.service.pictures import keep_picture
 from momalisa.service.port import (

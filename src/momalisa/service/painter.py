@@ -14,7 +14,6 @@ from momalisa.storage import Store
 from momalisa.walk.frames import StoredFrames, to_png
 from momalisa.walk.model_facts import ModelFacts
 from momalisa.walk.render import Renderer, facts_of
-from momalisa.walk.request import WalkRequest
 from momalisa.walk.studio import Settings, Studio
 from momalisa.walk.walk import draw_chunk
 

@@ -84,8 +84,8 @@ class Chunk:
 class Course:
     """The rounds of one walk: each is decided by the pictures of those before, or by an earlier walk's `rounds`.
 
-    `first_alone`: the first frame is a chunk of its own, so that somebody who waits sees it soon. Raises ConfigError for
-    rounds of another request.
+    `first_alone`: the first frame is a chunk of its own, so that somebody who waits sees it soon.
+    Raises ConfigError for rounds of another request.
     """
 
     def __init__(

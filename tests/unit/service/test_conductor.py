@@ -10,6 +10,7 @@ import pytest
 from momalisa.errors import AlreadyExistsError, BusyError, ConfigError, ObjectNotFoundError
 from momalisa.service.admission import AdmissionConfig
 from momalisa.service.conductor import Conductor, ConductorConfig
+from momalisa.service.ledger import Ledger
 from momalisa.service.models import ServedModel
 from momalisa.service.port import Owner
 from momalisa.service.records import Manifest, WalkRecord
@@ -110,7 +111,7 @@ def test_a_second_conductor_goes_on_where_the_first_was_lost(store: Store, model
         other.start()
         manifest = await asyncio.wait_for(ended(other, record), 60)
         await other.stop()
-        assert crew.num_rendered == len(set(manifest.addresses))
+        assert Ledger(store).totals().num_rendered == len(set(manifest.addresses))
 
     asyncio.run(act())
 

@@ -57,7 +57,7 @@ def put_together(structure: Structure, life: Life) -> serve.Application:
         max_ongoing_requests=structure.max_open_requests,
         user_config=to_dict(life.gateway),
     )
-    return gateway.bind(structure, conductor)  # type: ignore[no-any-return]
+    return gateway.bind(structure, conductor)
 
 
 def _deployment(

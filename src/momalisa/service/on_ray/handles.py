@@ -146,9 +146,10 @@ async def _asked(response: DeploymentResponse[T]) -> T:
 
 async def _answer(response: DeploymentResponse[T]) -> T:
     try:
-        return await response
+        answer: T = await response
     except asyncio.CancelledError:
         response.cancel()
         raise
     except RayTaskError as e:
         raise e.cause from None
+    return answer
