@@ -137,12 +137,12 @@ def to_lab(rgb: Any) -> Any:
 
 
 def peak_memory(count: int) -> float:
-    """Bytes that writing so many frames takes at most."""
+    """Bytes that writing so many frames takes at most; they go to and fro, so that more frames are no other ones."""
     subject = choose(1)
     picture = np.asarray(draw(1, 512, subject.manner, subject.foreground, subject.ground))
 
     def frames() -> Iterator[Any]:
-        return (np.roll(picture, i, axis=1) for i in range(count))
+        return (np.roll(picture, abs(i % 60 - 30), axis=1) for i in range(count))
 
     tracemalloc.start()
     with tempfile.TemporaryFile() as file:

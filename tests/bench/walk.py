@@ -77,18 +77,20 @@ def main() -> int:
     components = prepare(load_components(flags.model), torch.device("cpu"), Settings())
     plain, pairs = load_components(flags.model), choose_pairs(flags.pairs)
     rows: list[dict[str, float]] = []
-    pools: dict[str, list[Any]] = {"hybrid": [], "text": []}
+    pools: dict[str, list[Any]] = {"hybrid": [], "denoised": [], "text": []}
     with counted("pairs", len(pairs)) as advance:
         for number, pair in enumerate(pairs):
             sides = draw_sides(components, pair, flags)
             if number < flags.timed_pairs:
                 sides.update(draw_baselines(plain, pair, flags))
-            rows.append(measure(components, pair, sides))
-            for mode, pool in pools.items():
-                pool.append(_evenly(sides[mode].frames, flags.frames))
+            denoised = fully_denoised(components, sides["hybrid"].walk)
+            rows.append(measure(components, pair, sides, denoised))
+            frames_of = {name: side.frames for name, side in sides.items()} | {"denoised": denoised}
+            for name, pool in pools.items():
+                pool.append(_evenly(frames_of[name], flags.frames))
             if flags.keep:
                 flags.keep.mkdir(parents=True, exist_ok=True)
-                np.savez_compressed(flags.keep / f"pair-{number:02d}.npz", **{k: s.frames for k, s in sides.items()})
+                np.savez_compressed(flags.keep / f"pair-{number:02d}.npz", **frames_of)
             advance(1)
     record = summarise(rows, pools)
     record["cost_300_over_30"] = cost_ratio(components, pairs[: flags.timed_pairs])
@@ -125,20 +127,21 @@ def draw_baselines(components: Any, pair: Pair, flags: argparse.Namespace) -> di
         }
 
 
-def measure(components: Any, pair: Pair, sides: dict[str, Side]) -> dict[str, float]:
-    """One pair's figures."""
+def measure(components: Any, pair: Pair, sides: dict[str, Side], denoised: Any) -> dict[str, float]:
+    """One pair's figures; `denoised` are the frames of `hybrid`, each from noise."""
     classifier = load_classifier()
     hybrid, text = sides["hybrid"], sides["text"]
     assert hybrid.walk is not None
     step = float(np.mean(perceptual_steps(classifier, text.frames)))
-    whole = fully_denoised(components, hybrid.walk)
-    apart = perceptual_distance(classifier, hybrid.frames, whole).numpy()
+    apart = perceptual_distance(classifier, hybrid.frames, denoised).numpy()
     image_t = sides["image"].frames
     roots = np.sqrt(perceptual_steps(classifier, text.frames))
     row = {
         "fidelity_hybrid": float(apart.mean()) / step,
         "fidelity_roots": float(np.sqrt(apart).mean() / np.median(roots)),
         "fidelity_image": float(perceptual_distance(classifier, image_t, text.frames).mean()) / step,
+        "ghost_share_denoised": ghost_share(denoised),
+        "agreement_denoised": agreement(classifier, denoised, pair.manners),
         "sharpness_ratio": _sharpness(hybrid.frames) / _sharpness(text.frames),
         "probe_cost": 1
         - hybrid.walk.request.plan.cost(hybrid.walk.placement).unet_evaluations / hybrid.walk.num_evaluations,
@@ -175,7 +178,9 @@ def summarise(rows: Sequence[dict[str, float]], pools: dict[str, list[Any]]) -> 
     classifier = load_classifier()
     distances = {mode: frechet_to_drawings(classifier, np.concatenate(pool)) for mode, pool in pools.items()}
     record["frechet_hybrid"], record["frechet_text"] = distances["hybrid"], distances["text"]
+    record["frechet_denoised"] = distances["denoised"]
     record["frechet_ratio"] = distances["hybrid"] / distances["text"]
+    record["frechet_ratio_same_places"] = distances["hybrid"] / distances["denoised"]
     record["ghost_share"] = record["ghost_share_hybrid"]
     return record
 

@@ -87,10 +87,12 @@ def _comment(text: str) -> bytes:
 
 def _frame(indices: Pixels, delay: int) -> bytes:
     """A graphic control block and the smallest rectangle that changed; a single pixel where nothing did."""
-    rows, columns = np.nonzero(indices != _TRANSPARENT)
-    top, left, bottom, right = (
-        (rows.min(), columns.min(), rows.max() + 1, columns.max() + 1) if len(rows) else (0, 0, 1, 1)
-    )
+    changed = indices != _TRANSPARENT
+    rows, columns = np.flatnonzero(changed.any(axis=1)), np.flatnonzero(changed.any(axis=0))
+    top, left, bottom, right = (rows[0], columns[0], rows[-1] + 1, columns[-1] + 1) if len(rows) else (0, 0, 1, 1)
     image = Image.fromarray(np.ascontiguousarray(indices[top:bottom, left:right]), mode="P")
     control = b"\x21\xf9\x04" + struct.pack("<BHBB", 0b0000_0101, delay, _TRANSPARENT, 0)
-    return control + b"".join(GifImagePlugin.getdata(image, offset=(int(left), int(top)), include_color_table=False))
+    blocks = GifImagePlugin.getdata(image, offset=(int(left), int(top)), include_color_table=False)
+    content = b"".join(blocks)
+    blocks.clear()  # Pillow keeps the list in a class that only the garbage collector frees, every few hundred frames
+    return control + content

@@ -55,7 +55,7 @@ class Branching:
     """Into so many intervals a gap may be cut at once; longer ones are cut into such first."""
     reserve: float = 0.08
     """Of the frames are held back for the gaps that turn out to be the widest."""
-    repair_from: float = 2.0
+    repair_from: float = 1.7
     """A step of so many times the median one is a jump, and gets a frame more."""
 
     def __post_init__(self) -> None:
