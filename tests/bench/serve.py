@@ -26,7 +26,8 @@ from momalisa.walk.frames import MemoryFrames
 from momalisa.walk.placement import MemoryJournal
 from momalisa.walk.render import Renderer
 from momalisa.walk.request import WalkRequest, Waypoint
-from momalisa.walk.studio import Settings, Studio
+from momalisa.walk.settings import Settings
+from momalisa.walk.studio import Studio
 from momalisa.walk.walk import draw_chunk
 from tests.support.served import Served, served
 

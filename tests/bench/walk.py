@@ -26,7 +26,8 @@ from momalisa.styles.classifier import load_classifier
 from momalisa.styles.distances import perceptual_distance
 from momalisa.terminal import counted
 from momalisa.walk.report import evenness, ghost_share, sharpness
-from momalisa.walk.studio import Settings, prepare
+from momalisa.walk.settings import Settings
+from momalisa.walk.studio import prepare
 from tests.bench.walk_sides import (
     BATCH,
     Pair,

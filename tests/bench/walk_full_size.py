@@ -28,7 +28,8 @@ sys.path.insert(0, str(Path(__file__).parents[2]))  # the folder of `tests`, whe
 from momalisa.diffusion.loading import load_components
 from momalisa.diffusion.sampling import pipeline_of
 from momalisa.models.tokenizer import MAX_TOKENS, create_tokenizer
-from momalisa.walk.studio import DTYPES, Settings, prepare
+from momalisa.walk.settings import Settings
+from momalisa.walk.studio import DTYPES, prepare
 from tests.bench.walk_sides import Pair, ours, request_of
 
 _PAIR = Pair(("blue dots on a yellow ground", "red stripes on white"), ("dots", "stripes"), 0)

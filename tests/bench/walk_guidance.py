@@ -28,7 +28,8 @@ from momalisa.walk.guidance import Guidance
 from momalisa.walk.report import sharpness
 from momalisa.walk.request import WalkRequest, Waypoint
 from momalisa.walk.sampler import Conditions, Sampler
-from momalisa.walk.studio import Settings, prepare
+from momalisa.walk.settings import Settings
+from momalisa.walk.studio import prepare
 from tests.bench.learning import choose_subjects, measure
 
 _USUAL = WalkRequest(waypoints=(Waypoint(prompt="a"), Waypoint(prompt="b")))

@@ -27,7 +27,8 @@ from momalisa.walk.frames import MemoryFrames
 from momalisa.walk.plan import Branching
 from momalisa.walk.report import evenness, ghost_share, sharpness
 from momalisa.walk.request import WalkRequest
-from momalisa.walk.studio import Settings, prepare
+from momalisa.walk.settings import Settings
+from momalisa.walk.studio import prepare
 from tests.bench.walk_sides import (
     Pair,
     Side,

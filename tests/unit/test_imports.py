@@ -58,7 +58,16 @@ def test_only_batch_jobs_and_the_service_on_it_know_ray() -> None:
 
 
 @pytest.mark.parametrize(
-    "module", ["momalisa", "momalisa.storage", "momalisa.training.config", "momalisa.recipes", "momalisa.cli"]
+    "module",
+    [
+        "momalisa",
+        "momalisa.storage",
+        "momalisa.training.config",
+        "momalisa.recipes",
+        "momalisa.cli",
+        "momalisa.client",
+        "momalisa.service.on_ray.application",
+    ],
 )
 def test_importing_loads_no_torch(module: str) -> None:
     code = f"import sys, {module}; sys.exit('torch' in sys.modules)"

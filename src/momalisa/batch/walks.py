@@ -242,7 +242,8 @@ class _Maker:
     def __init__(self, config: BatchConfig) -> None:
         import torch
 
-        from momalisa.walk.studio import Settings, Studio
+        from momalisa.walk.settings import Settings
+        from momalisa.walk.studio import Studio
 
         torch.set_num_threads(max(1, int(config.cpus_per_worker)))
         device = "cuda" if config.gpus_per_worker > 0 else "cpu"

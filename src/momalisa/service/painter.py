@@ -14,7 +14,8 @@ from momalisa.storage import Store
 from momalisa.walk.frames import StoredFrames, to_png
 from momalisa.walk.model_facts import ModelFacts
 from momalisa.walk.render import Renderer, facts_of
-from momalisa.walk.studio import Settings, Studio
+from momalisa.walk.settings import Settings
+from momalisa.walk.studio import Studio
 from momalisa.walk.walk import draw_chunk
 
 _MAX_RENDERERS = 8

@@ -11,7 +11,7 @@ from momalisa.errors import ConfigError
 from momalisa.service.admission import AdmissionConfig
 from momalisa.service.config import EdgeConfig, Limits, ModerationConfig, StreamConfig, VertexRoutes
 from momalisa.service.models import TINY, ServedModel
-from momalisa.walk.studio import Settings
+from momalisa.walk.settings import Settings
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

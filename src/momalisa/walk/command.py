@@ -18,7 +18,8 @@ from momalisa.walk.request import SHAPES, WalkRequest, Waypoint
 
 if TYPE_CHECKING:
     from momalisa.walk.frames import Frames, Pixels
-    from momalisa.walk.studio import Dtype, Made, Settings, Studio
+    from momalisa.walk.settings import Dtype, Settings
+    from momalisa.walk.studio import Made, Studio
 
 _PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp")
 _SEPARATOR = "::"
@@ -254,7 +255,7 @@ def _require_same_weights(source: Provenance, found: Mapping[str, str]) -> None:
 
 
 def _settings(flags: argparse.Namespace) -> "Settings":
-    from momalisa.walk.studio import Settings
+    from momalisa.walk.settings import Settings
 
     return Settings(device=flags.device, dtype=flags.dtype, compile=flags.compile, lpips=flags.lpips)
 

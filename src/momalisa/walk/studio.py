@@ -5,7 +5,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Literal
 
 import torch
 
@@ -25,29 +24,13 @@ from momalisa.walk.provenance import Provenance, provenance_of
 from momalisa.walk.render import Renderer
 from momalisa.walk.report import WalkReport, report_of
 from momalisa.walk.request import WalkRequest
+from momalisa.walk.settings import Settings
 from momalisa.walk.sketches import Sketcher, sketcher_for
 from momalisa.walk.walk import render_walk
-
-Dtype = Literal["float32", "float16", "bfloat16"]
 
 DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
 _SHORT_OF_MEMORY_BYTES = 6 * 2**30
 """Of free GPU memory: below it the VAE decodes one picture at a time."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Settings:
-    """How a model runs. None: what suits the machine."""
-
-    device: str | None = None
-    dtype: Dtype | None = None
-    """float16 on a GPU, else float32."""
-    compile: bool = False
-    """torch.compile of the UNet: a minute at the start, faster afterwards on a GPU."""
-    vae_slicing: bool | None = None
-    """Pictures are decoded one by one; None: on a processor, and on a GPU short of memory."""
-    lpips: Path | None = None
-    """Weights of LPIPS, to measure distances by it. None: the style classifier's, or the decoder's features."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -20,7 +20,6 @@ from momalisa.service.desk import Desk
 from momalisa.service.models import ServedModel
 from momalisa.service.on_ray.handles import ServeCrew, ServeLeader
 from momalisa.service.on_ray.scaling import QUEUED
-from momalisa.service.painter import Painter
 from momalisa.service.port import ImageRequest, ModelInfo, Owner, Quota
 from momalisa.service.records import Manifest, WalkRecord
 from momalisa.service.structure import ConductorLife, GatewayLife, Structure
@@ -40,6 +39,8 @@ class RendererDeployment:
     """Draws one chunk at a time."""
 
     def __init__(self, structure: Structure) -> None:
+        from momalisa.service.painter import Painter  # torch, which no other replica needs
+
         self._painter = Painter(
             open_store(structure.bucket),
             settings=structure.drawing,
