@@ -29,7 +29,7 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
 def test_two_prompts_become_an_animation(service: Served, tmp_path: Path) -> None:
     client = Client(service.url)
     progress: list[float] = []
-    walk = client.walk("dots", "waves", on_progress=lambda made: progress.append(made.progress.num_frames), **SETTINGS)
+    walk = client.walk("dots", "waves", on_progress=lambda made: progress.append(made.frames_done), **SETTINGS)
     for kind in ("gif", "mp4", "webp"):
         walk.save(tmp_path / f"walk.{kind}")
     with Image.open(tmp_path / "walk.gif") as gif:

@@ -124,7 +124,8 @@ def test_two_renderers_draw_what_one_draws(model: str, tmp_path: Path) -> None:
     for num_renderers in (1, 2):
         folder = tmp_path / str(num_renderers)
         folder.mkdir()
-        with served(folder, "--model", model, "--open", "--renderers", str(num_renderers)) as service:
+        flags = ("--model", model, "--open", "--renderers", str(num_renderers))
+        with served(folder, *flags, environment={"OMP_NUM_THREADS": "1"}) as service:  # sums go by the threads
             Client(service.url).walk("dots", "waves", seed=3, num_frames=60, num_inference_steps=8)
             drawn.append(frames_of(open_store(service.bucket)))
     assert drawn[0] == drawn[1]
