@@ -19,6 +19,8 @@ class AdmissionConfig:
     max_a_day_per_owner: int = 200
     seconds_per_work: float = 10.0
     """What is believed of a work before one has been measured."""
+    max_retry_after_s: float = 30.0
+    """Nobody is sent away for longer: by then more is known."""
 
     def __post_init__(self) -> None:
         for name in self.__dataclass_fields__:
@@ -31,7 +33,7 @@ class Admission:
 
     def __init__(self, config: AdmissionConfig, clock: Callable[[], float] = time.time) -> None:
         self.config, self._clock = config, clock
-        self._seconds_per_work = config.seconds_per_work
+        self._seconds_per_work: float | None = None
         self._last_end: float | None = None
         self._promised = 0.0
 
@@ -39,7 +41,8 @@ class Admission:
         """A work has ended. While others wait, the time since the one before is what a place costs."""
         now = self._clock()
         if was_busy and self._last_end is not None:
-            self._seconds_per_work += 0.2 * (now - self._last_end - self._seconds_per_work)
+            seconds, before = now - self._last_end, self._seconds_per_work
+            self._seconds_per_work = seconds if before is None else 0.8 * before + 0.2 * seconds
         self._last_end = now
 
     def check_capacity(self, num_works: int) -> None:
@@ -47,7 +50,8 @@ class Admission:
         if num_works < self.config.max_works:
             return
         now = self._clock()
-        self._promised = max(self._promised, now) + self._seconds_per_work
+        self._promised = max(self._promised, now) + self.seconds_per_work
+        self._promised = min(self._promised, now + self.config.max_retry_after_s)
         raise BusyError("as many walks are waiting as can be taken on: come back later", self._promised - now)
 
     def check_owner(self, num_running: int, num_today: int) -> None:
@@ -58,7 +62,12 @@ class Admission:
                 f"you have asked for {num_today} walks today: more can be had tomorrow (UTC)", until_midnight
             )
         if num_running >= self.config.max_running_per_owner:
-            raise BusyError(f"{num_running} of your walks are not ended: wait for one of them", self._seconds_per_work)
+            raise BusyError(f"{num_running} of your walks are not ended: wait for one of them", self.seconds_per_work)
+
+    @property
+    def seconds_per_work(self) -> float:
+        """Between the ends of two works, while there is always another one."""
+        return self.config.seconds_per_work if self._seconds_per_work is None else self._seconds_per_work
 
     def midnight(self) -> float:
         """When today began (UTC), seconds since 1970."""
