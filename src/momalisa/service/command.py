@@ -48,12 +48,13 @@ def _run(flags: argparse.Namespace) -> int:
     # Ray and Serve read these as they are imported.
     os.environ.setdefault("RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH", _CALLBACK)
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    from momalisa.service.on_ray.application import deploy, ray_here
+    from momalisa.service.on_ray.application import deploy, ray_here, wait_until_it_runs
 
     began = time.monotonic()
     print("starting Ray, the service and its model: half a minute or more …", flush=True)
     with ray_here(host=flags.host, port=flags.port, num_cpus=_num_cpus(structure), verbose=flags.verbose):
         deploy(structure, life)
+        wait_until_it_runs(_READY_S)
         address = f"http://{'localhost' if flags.host == _LOCALHOST else flags.host}:{flags.port}"
         _wait_until_ready(f"{address}/readyz")
         print(f"ready after {time.monotonic() - began:.0f} s: {address} (Ctrl-C ends it)", flush=True)
@@ -112,7 +113,7 @@ def _structure(flags: argparse.Namespace) -> Structure:
         max_models_per_renderer=len(flags.model or [""]),
         is_open=flags.open,
         session_secrets_file=_session_secrets(folder / "session-secrets"),
-        keys_file=flags.keys,
+        keys_file=None if flags.keys is None else flags.keys.resolve(),
         web_folder=_WEB_FOLDER if _WEB_FOLDER.is_dir() else None,
     )
 

@@ -1,5 +1,6 @@
 """The deployments put together, and a Ray on this machine to run them."""
 
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -7,8 +8,11 @@ from typing import Any
 import ray
 from ray import serve
 from ray.serve.config import AutoscalingConfig, AutoscalingPolicy, HTTPOptions
+from ray.serve.context import _get_global_client
+from ray.serve.schema import DeploymentSchema, ServeApplicationSchema, ServeDeploySchema
 
 from momalisa.config import from_dict, to_dict
+from momalisa.errors import ServiceError
 from momalisa.service.on_ray.handles import CHUNKS_PER_RENDERER, RENDERER
 from momalisa.service.on_ray.replicas import (
     AssemblerDeployment,
@@ -19,45 +23,42 @@ from momalisa.service.on_ray.replicas import (
 from momalisa.service.on_ray.scaling import scale_renderers
 from momalisa.service.structure import Life, Scale, Structure
 
-_APPLICATION = "momalisa"
+_APPLICATION, _CONDUCTOR, _GATEWAY = "momalisa", "conductor", "gateway"
+_LOOK_S = 0.2
 _MAX_ONGOING = 10_000
 """Of the conductor, in which whoever waits for news costs nothing."""
 
 
 def build_app(args: Mapping[str, Any]) -> serve.Application:
-    """The application for `serve run`, a RayService or `serve.run`; `args` are the fields of `Structure`.
+    """The application for `serve run` or a RayService; `args` are the fields of `Structure`.
 
     Models, limits and other things that change in life are the `user_config` of the deployments `conductor`
     (`ConductorLife`) and `gateway` (`GatewayLife`); without one, `tiny` is served. Raises ConfigError.
     """
-    return put_together(from_dict(Structure, args), Life())
-
-
-def put_together(structure: Structure, life: Life) -> serve.Application:
-    """The deployments, each given what it needs of the others."""
+    structure, life = from_dict(Structure, args), Life()
     renderer = _deployment(
         RendererDeployment,
         RENDERER,
         structure.renderer,
         max_ongoing_requests=CHUNKS_PER_RENDERER,
         policy=AutoscalingPolicy(policy_function=scale_renderers),
-    ).bind(structure)
+    )
     assembler = _deployment(AssemblerDeployment, "assembler", structure.assembler, max_ongoing_requests=2)
     conductor = _deployment(
         ConductorDeployment,
-        "conductor",
+        _CONDUCTOR,
         Scale(num_cpus=0),
         max_ongoing_requests=_MAX_ONGOING,
         user_config=to_dict(life.conductor),
-    ).bind(structure, renderer, assembler.bind(structure))
+    )
     gateway = _deployment(
         GatewayDeployment,
-        "gateway",
+        _GATEWAY,
         structure.gateway,
         max_ongoing_requests=structure.max_open_requests,
         user_config=to_dict(life.gateway),
     )
-    return gateway.bind(structure, conductor)
+    return gateway.bind(structure, conductor.bind(structure, renderer.bind(structure), assembler.bind(structure)))
 
 
 def _deployment(
@@ -101,5 +102,31 @@ def ray_here(*, host: str, port: int, num_cpus: int, verbose: bool) -> Iterator[
 
 
 def deploy(structure: Structure, life: Life) -> None:
-    """Starts the application, or changes one that runs: of the same structure only what differs in its life."""
-    serve.run(put_together(structure, life), name=_APPLICATION, route_prefix="/")
+    """Has Serve start the application, or change one that runs: where only its life is another one, in place.
+
+    By a configuration, as KubeRay does it: `serve.run` would restart every replica each time.
+    """
+    application = ServeApplicationSchema(
+        name=_APPLICATION,
+        route_prefix="/",
+        import_path=f"{__name__}:{build_app.__name__}",
+        args=to_dict(structure),
+        deployments=[
+            DeploymentSchema(name=_CONDUCTOR, user_config=to_dict(life.conductor)),
+            DeploymentSchema(name=_GATEWAY, user_config=to_dict(life.gateway)),
+        ],
+    )
+    _get_global_client().deploy_apps(ServeDeploySchema(applications=[application]))
+
+
+def wait_until_it_runs(timeout_s: float) -> None:
+    """Raises ServiceError for an application that does not."""
+    until = time.monotonic() + timeout_s
+    while time.monotonic() < until:
+        found = serve.status().applications.get(_APPLICATION)
+        if found is not None and found.status == "RUNNING":
+            return
+        if found is not None and found.status == "DEPLOY_FAILED":
+            raise ServiceError(f"the service cannot start: {found.message}")
+        time.sleep(_LOOK_S)
+    raise ServiceError(f"the service did not start within {timeout_s:.0f} s: see what it says with --verbose")
