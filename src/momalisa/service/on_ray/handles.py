@@ -9,7 +9,7 @@ from ray.exceptions import RayActorError, RayError, RayTaskError
 from ray.serve.exceptions import RayServeException
 from ray.serve.handle import DeploymentHandle, DeploymentResponse
 
-from momalisa.errors import UnavailableError
+from momalisa.errors import MomalisaError, ServiceError, UnavailableError
 from momalisa.service.conductor import Snapshot
 from momalisa.service.crew import AssemblyResult, ChunkResult, ChunkTask, LostError
 from momalisa.service.models import ServedModel
@@ -129,7 +129,8 @@ class ServeLeader:
 
 
 async def _given(response: DeploymentResponse[T]) -> T:
-    """What a crew's replica answers. Raises LostError where it died, and whatever it raised itself."""
+    """What a crew's replica answers. Raises LostError where it died, MomalisaErrors as it raised them itself, and
+    ServiceError for all else."""
     try:
         return await _answer(response)
     except _LOST as e:
@@ -151,5 +152,8 @@ async def _answer(response: DeploymentResponse[T]) -> T:
         response.cancel()
         raise
     except RayTaskError as e:
-        raise e.cause from None
+        if isinstance(e.cause, MomalisaError):
+            raise e.cause from None
+        _LOGGER.error("a replica failed: %s", e)
+        raise ServiceError("a part of the service failed; its log says why") from e
     return answer
