@@ -20,6 +20,7 @@ from momalisa.errors import (
     HandoverError,
     MomalisaError,
     ObjectNotFoundError,
+    RefusedError,
     StorageError,
 )
 from momalisa.service.admission import Admission, AdmissionConfig
@@ -29,6 +30,7 @@ from momalisa.service.leases import Lease, Leases
 from momalisa.service.ledger import Ledger
 from momalisa.service.metrics import Metrics
 from momalisa.service.models import ServedModel, Shelf
+from momalisa.service.moderation import Moderator
 from momalisa.service.pictures import fit_pictures
 from momalisa.service.port import ImageRequest, ModelInfo, Owner, Quota, State
 from momalisa.service.queue import FairQueue
@@ -140,12 +142,18 @@ class Conductor:
         self._background: list[asyncio.Task[None]] = []
         self._is_ready = False
         self._metrics = Metrics()
+        self._moderator: Moderator | None = None
         self._has_successor = False
         self._is_stopping = False
         self._seconds_per_evaluation: float | None = None
 
-    async def take_config(self, models: Sequence[ServedModel], admission: AdmissionConfig | None = None) -> None:
-        """Serves these models, and takes on as much, from now on.
+    async def take_config(
+        self,
+        models: Sequence[ServedModel],
+        admission: AdmissionConfig | None = None,
+        moderator: Moderator | None = None,
+    ) -> None:
+        """Serves these models, and takes on as much, from now on; the moderator sees every frame before anybody does.
 
         Raises ConfigError or ModelError for models that cannot be served; all stays as it was then.
         """
@@ -156,6 +164,7 @@ class Conductor:
             raise
         if admission is not None:
             self._admission.config = admission
+        self._moderator = moderator
 
     def start(self) -> None:
         """Takes up what nobody leads, now and from then on; draws a picture, and is ready then."""
@@ -373,6 +382,8 @@ class Conductor:
             return _manifest(live, walk, dict(assembled.report), self._clock())
         except (StorageError, LostError):
             raise
+        except RefusedError as e:
+            return Failure(code="refused", detail=str(e), ended_at=self._clock())
         except ModelChangedError as e:
             return Failure(code="model_changed", detail=str(e), ended_at=self._clock())
         except MomalisaError as e:
@@ -393,9 +404,18 @@ class Conductor:
             self._give_out()
             for job in jobs:
                 result = await job.result
+                await self._look_at(job.task.chunk)
                 course.seen(result.sketches)
                 self._announce(live, job.task.chunk, result)
         return course.walk(num_rendered=live.num_rendered, num_evaluations=live.unet_evaluations)
+
+    async def _look_at(self, chunk: Chunk) -> None:
+        """Raises RefusedError for a frame that is not to be shown."""
+        if self._moderator is None:
+            return
+        for frame in chunk.frames:
+            png = await asyncio.to_thread(self._store.read_bytes, f"frames/{chunk.addresses[frame.index]}.png")
+            await self._moderator.check_picture(png)
 
     def _job(self, work: str, order: WorkOrder, chunk: Chunk) -> _Job:
         cost = order.request.plan.cost(chunk.frames).unet_evaluations + len(chunk.frames)

@@ -85,6 +85,8 @@ class ConductorLife:
     models: tuple[ServedModel, ...] = (TINY,)
     """The first one is the default."""
     admission: AdmissionConfig = field(default_factory=AdmissionConfig)
+    moderation: ModerationConfig = field(default_factory=ModerationConfig)
+    """Of frames, before anybody sees them: by its endpoint, where it has one."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -94,6 +96,7 @@ class GatewayLife:
     limits: Limits = field(default_factory=Limits)
     streams: StreamConfig = field(default_factory=StreamConfig)
     moderation: ModerationConfig = field(default_factory=ModerationConfig)
+    """Of prompts, visitors' pictures and single pictures."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

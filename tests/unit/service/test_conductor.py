@@ -1,19 +1,19 @@
 """Walks from request to animation, led over a bucket, with renderers in this process."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from momalisa.errors import AlreadyExistsError, BusyError, ConfigError, ObjectNotFoundError
+from momalisa.errors import AlreadyExistsError, BusyError, ConfigError, ObjectNotFoundError, RefusedError
 from momalisa.service.admission import AdmissionConfig
 from momalisa.service.conductor import Conductor, ConductorConfig
 from momalisa.service.ledger import Ledger
 from momalisa.service.models import ServedModel
 from momalisa.service.port import Owner
-from momalisa.service.records import Manifest, WalkRecord
+from momalisa.service.records import Failure, Manifest, WalkRecord
 from momalisa.storage import Store, open_store
 from momalisa.walk.request import WalkRequest, Waypoint
 from tests.support.local_crew import LocalCrew
@@ -185,6 +185,31 @@ def test_owners_and_the_service_take_no_more_than_they_may(store: Store, models:
         await conductor.admit(walk(8, num_frames=60), BOB)
         with pytest.raises(BusyError, match="as many walks"):
             await conductor.admit(walk(9), BOB)
+
+    run(store, models, play)
+
+
+class NothingRoyal:
+    """Refuses every picture."""
+
+    async def check_prompts(self, prompts: Sequence[str]) -> None:
+        pass
+
+    async def check_picture(self, png: bytes) -> None:
+        assert png.startswith(b"\x89PNG")
+        raise RefusedError("this picture is not one that we show")
+
+
+def test_a_frame_that_is_refused_is_announced_to_nobody(store: Store, models: tuple[ServedModel, ...]) -> None:
+    async def play(conductor: Conductor, crew: LocalCrew) -> None:
+        await conductor.take_config(models, moderator=NothingRoyal())
+        record = await conductor.admit(walk(), ANN)
+        known = None
+        while (known := await conductor.news(record.work, known, 5)) is not None:
+            assert known.announced == ()
+        outcome = conductor.records.outcome(record.work)
+        assert isinstance(outcome, Failure)
+        assert (outcome.code, outcome.detail) == ("refused", "this picture is not one that we show")
 
     run(store, models, play)
 

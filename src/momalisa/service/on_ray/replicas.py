@@ -18,6 +18,7 @@ from momalisa.service.conductor import Conductor, Snapshot
 from momalisa.service.crew import AssemblyResult, ChunkResult, ChunkTask
 from momalisa.service.desk import Desk
 from momalisa.service.models import ServedModel
+from momalisa.service.moderation import build_moderator
 from momalisa.service.on_ray.handles import ServeCrew, ServeLeader
 from momalisa.service.on_ray.scaling import QUEUED
 from momalisa.service.port import ImageRequest, ModelInfo, Owner, Quota
@@ -98,7 +99,8 @@ class ConductorDeployment:
         """Takes models and limits. The first ones must be good; later ones that are not change nothing."""
         try:
             life = from_dict(ConductorLife, user_config)
-            await self._conductor.take_config(life.models, life.admission)
+            moderator = build_moderator(life.moderation) if life.moderation.endpoint is not None else None
+            await self._conductor.take_config(life.models, life.admission, moderator)
         except MomalisaError as e:
             if self._counting is None:
                 raise
