@@ -35,6 +35,7 @@ from momalisa.service.pictures import fit_pictures
 from momalisa.service.port import ImageRequest, ModelInfo, Owner, Quota, State
 from momalisa.service.queue import FairQueue
 from momalisa.service.records import Failure, Manifest, Records, WalkRecord, WorkOrder, new_id
+from momalisa.service.retention import LEASE, Retention, RetentionConfig
 from momalisa.storage import Store
 from momalisa.walk.animation import Format
 from momalisa.walk.course import Chunk, Course, Walk, walk_id
@@ -97,6 +98,8 @@ class _Live:
     began_at: float
     state: State = "queued"
     announced: list[tuple[str, float]] = field(default_factory=list)
+    addresses: frozenset[str] = frozenset()
+    """Of all frames that are placed."""
     unet_evaluations: int = 0
     num_rendered: int = 0
     renderer_seconds: float = 0.0
@@ -143,6 +146,7 @@ class Conductor:
         self._is_ready = False
         self._metrics = Metrics()
         self._moderator: Moderator | None = None
+        self._retention = RetentionConfig()
         self._has_successor = False
         self._is_stopping = False
         self._seconds_per_evaluation: float | None = None
@@ -152,8 +156,10 @@ class Conductor:
         models: Sequence[ServedModel],
         admission: AdmissionConfig | None = None,
         moderator: Moderator | None = None,
+        retention: RetentionConfig | None = None,
     ) -> None:
-        """Serves these models, and takes on as much, from now on; the moderator sees every frame before anybody does.
+        """Serves these models, takes on as much, keeps things as long, from now on; the moderator sees every frame
+        before anybody does.
 
         Raises ConfigError or ModelError for models that cannot be served; all stays as it was then.
         """
@@ -164,12 +170,13 @@ class Conductor:
             raise
         if admission is not None:
             self._admission.config = admission
-        self._moderator = moderator
+        self._moderator, self._retention = moderator, retention or RetentionConfig()
 
     def start(self) -> None:
         """Takes up what nobody leads, now and from then on; draws a picture, and is ready then."""
         self._background = [
-            asyncio.create_task(each) for each in (self._look_out(), self._draw_canary(), self._watch_releases())
+            asyncio.create_task(each)
+            for each in (self._look_out(), self._draw_canary(), self._watch_releases(), self._sweep())
         ]
 
     async def admit(self, request: WalkRequest, owner: Owner, *, idempotency_key: str | None = None) -> WalkRecord:
@@ -322,6 +329,25 @@ class Conductor:
                 _LOGGER.warning("the releases in the bucket cannot be read: %s", e)
         _LOGGER.info("a newer release serves: no new work is taken up here")
 
+    async def _sweep(self) -> None:
+        while True:
+            await asyncio.sleep(self._retention.every_s)
+            try:
+                await self._sweep_once()
+            except StorageError as e:
+                _LOGGER.warning("the bucket could not be swept: %s", e)
+
+    async def _sweep_once(self) -> None:
+        lease = await asyncio.to_thread(self._leases.claim, LEASE)
+        if lease is None:
+            return
+        swept = await asyncio.to_thread(Retention(self._store, self._retention, self._clock).sweep, self._frames_in_use)
+        self._metrics.swept_objects.inc(swept.num_objects)
+        await asyncio.to_thread(lease.release)
+
+    def _frames_in_use(self) -> set[str]:
+        return {address for live in list(self._live.values()) for address in live.addresses}
+
     async def _look_out(self) -> None:
         while True:
             try:
@@ -399,6 +425,7 @@ class Conductor:
         course = Course(live.request, rendition, chunk_size=chunk_size, first_alone=True)
         journal = StoredJournal(self._store.child(f"works/{work}/placements"))
         while chunks := await asyncio.to_thread(course.advance, journal):
+            live.addresses = frozenset(chunks[0].addresses.values())
             jobs = [self._job(work, live.order, chunk) for chunk in chunks]
             self._queue.put(work, [(job, job.cost) for job in jobs])
             self._give_out()

@@ -25,6 +25,9 @@ class Metrics:
         self.refused_configs = Counter(
             "momalisa_refused_configs", "Configurations that were not taken; the old one stays", registry=self._registry
         )
+        self.swept_objects = Counter(
+            "momalisa_swept_objects", "Objects that nothing referred to any more", registry=self._registry
+        )
         self.queued_chunks = Gauge("momalisa_queued_chunks", "Chunks that wait for a renderer", registry=self._registry)
         self.live_works = Gauge("momalisa_live_works", "Works that are not ended", registry=self._registry)
         self.renderer_slots = Gauge(

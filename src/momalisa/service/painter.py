@@ -18,6 +18,8 @@ from momalisa.walk.settings import Settings
 from momalisa.walk.studio import Studio
 from momalisa.walk.walk import draw_chunk
 
+_FRAMES_S = 3600.0
+"""So long frames are remembered: well below the grace after which retention removes what nobody refers to."""
 _MAX_RENDERERS = 8
 """Walks whose texts and noise are kept; a few MiB each."""
 
@@ -36,7 +38,7 @@ class Painter:
         self._settings, self._max_models = settings or Settings(), max_models
         self._studios: OrderedDict[tuple[str, str | None], Studio] = OrderedDict()
         self._renderers: OrderedDict[str, Renderer] = OrderedDict()
-        self._frames = StoredFrames(store.child("frames"))
+        self._frames, self._frames_since = StoredFrames(store.child("frames")), time.monotonic()
         self._ledger = Ledger(store)
         self._turn = Lock()
 
@@ -70,6 +72,8 @@ class Painter:
 
     def _draw(self, task: ChunkTask) -> ChunkResult:
         began = time.monotonic()
+        if began - self._frames_since > _FRAMES_S:
+            self._frames, self._frames_since = StoredFrames(self._store.child("frames")), began
         renderer = self._renderer(task)
         before = renderer.num_evaluations
         drawn, num_rendered = draw_chunk(renderer, task.chunk, self._frames)

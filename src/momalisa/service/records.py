@@ -97,9 +97,13 @@ class Records:
         _create(self._store, f"owners/{record.owner}/{_stamp(record)}", {})
         self._store.create(_walk_key(record.id), json.dumps(to_dict(record)).encode())
 
+    def walk_even_if_taken_down(self, walk_id: str) -> WalkRecord:
+        """As `walk`, for whoever cleans up."""
+        return from_dict(WalkRecord, json.loads(self._store.read_bytes(_walk_key(walk_id))))
+
     def walk(self, walk_id: str) -> WalkRecord:
         """Raises GoneError for one that was taken down."""
-        record = from_dict(WalkRecord, json.loads(self._store.read_bytes(_walk_key(walk_id))))
+        record = self.walk_even_if_taken_down(walk_id)
         if record.is_taken_down:
             raise GoneError("this walk was taken down")
         return record
@@ -154,6 +158,30 @@ class Records:
         newest = _FAR - round(since * 1000)
         names = (entry.key.rpartition("/")[2] for entry in self._store.list(f"owners/{owner}"))
         return sum(1 for name in names if int(name.partition("-")[0]) <= newest)
+
+    def asked_before(self, time_s: float) -> list[str]:
+        """Ids of walks, of all owners, that were asked for before then."""
+        oldest = _FAR - round(time_s * 1000)
+        names = (entry.key.rpartition("/")[2] for entry in self._store.list("owners"))
+        return [name.partition("-")[2] for name in names if int(name.partition("-")[0]) > oldest]
+
+    def pictures_of(self, work: str) -> set[str]:
+        """Hashes of the pictures that a work and its walks refer to."""
+        try:
+            requests = [self.waiting_work(work).request]
+            requests += [self.walk_even_if_taken_down(walk_id).request for walk_id in self.wanted_by(work)]
+        except ObjectNotFoundError:  # being written, or deleted
+            return set()
+        return {w.picture_sha256 for request in requests for w in request.waypoints if w.picture_sha256 is not None}
+
+    def forget_outcome(self, work: str) -> None:
+        """A work is as if it had never ended."""
+        for name in ("manifest", "failure"):
+            self._store.delete(f"works/{work}/{name}.json")
+
+    def wait_again(self, work: str) -> None:
+        """A work is to be done anew."""
+        _create(self._store, f"queue/{work}", {})
 
     def waiting_works(self) -> list[str]:
         """Works that are not ended."""

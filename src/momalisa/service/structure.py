@@ -11,6 +11,7 @@ from momalisa.errors import ConfigError
 from momalisa.service.admission import AdmissionConfig
 from momalisa.service.config import EdgeConfig, Limits, ModerationConfig, StreamConfig, VertexRoutes
 from momalisa.service.models import TINY, ServedModel
+from momalisa.service.retention import RetentionConfig
 from momalisa.walk.settings import Settings
 
 
@@ -87,6 +88,7 @@ class ConductorLife:
     admission: AdmissionConfig = field(default_factory=AdmissionConfig)
     moderation: ModerationConfig = field(default_factory=ModerationConfig)
     """Of frames, before anybody sees them: by its endpoint, where it has one."""
+    retention: RetentionConfig = field(default_factory=RetentionConfig)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

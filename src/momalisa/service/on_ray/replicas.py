@@ -100,7 +100,7 @@ class ConductorDeployment:
         try:
             life = from_dict(ConductorLife, user_config)
             moderator = build_moderator(life.moderation) if life.moderation.endpoint is not None else None
-            await self._conductor.take_config(life.models, life.admission, moderator)
+            await self._conductor.take_config(life.models, life.admission, moderator, life.retention)
         except MomalisaError as e:
             if self._counting is None:
                 raise
