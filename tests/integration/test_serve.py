@@ -11,6 +11,7 @@ from PIL import Image
 
 from momalisa.client import Client
 from momalisa.errors import UnauthorizedError
+from momalisa.service import command
 from momalisa.storage import open_store
 from tests.support.served import Served, served
 from tests.support.small_sd import save_small_sd
@@ -51,6 +52,12 @@ def test_the_page_and_the_first_versions_way_of_asking(service: Served) -> None:
 def test_headers_that_ray_serve_would_obey_are_taken_away(service: Served) -> None:
     odd = {"x-request-timeout-seconds": "0.000001", "serve-multiplexed-model-id": "nonsense"}
     assert httpx.get(f"{service.url}/healthz", headers=odd).status_code == 200
+
+
+def test_a_port_that_is_taken_is_named(service: Served, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    port = service.url.rpartition(":")[2]
+    assert command.main(["--state", str(tmp_path), "--port", port]) == 2
+    assert "take another --port" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("deployment", ["renderer", "conductor", "gateway", "assembler"])

@@ -39,6 +39,8 @@ def main(arguments: list[str] | None = None) -> int:
     except MomalisaError as e:
         print(f"error: {e}", file=sys.stderr)
         return 2 if isinstance(e, InputError) else 1
+    except KeyboardInterrupt:  # before it was ready
+        return 128 + signal.SIGINT
 
 
 def _run(flags: argparse.Namespace) -> int:
@@ -72,6 +74,8 @@ def _stay(on_hangup: Callable[[], None]) -> None:
         while hung_up.wait():
             hung_up.clear()
             on_hangup()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)  # it is stopping, which takes seconds
 
 
 def _change(flags: argparse.Namespace, deploy: Callable[[Life], None]) -> None:
@@ -100,7 +104,10 @@ def _life(flags: argparse.Namespace) -> Life:
 
 def _structure(flags: argparse.Namespace) -> Structure:
     folder = Path(flags.state)
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as e:
+        raise ConfigError(f"--state {folder} cannot be made: {e.strerror}") from e
     cores = max(1.0, float((os.cpu_count() or 1) // flags.renderers))
     return Structure(
         bucket=flags.bucket or str((folder / "bucket").resolve()),
@@ -145,6 +152,8 @@ def _num_cpus(structure: Structure) -> int:
 
 
 def _check_port(host: str, port: int) -> None:
+    if not 0 < port < 1 << 16:
+        raise ConfigError(f"--port {port}: take one from 1 to 65535")
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:

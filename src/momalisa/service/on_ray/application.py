@@ -97,7 +97,7 @@ def ray_here(*, host: str, port: int, num_cpus: int, verbose: bool) -> Iterator[
         serve.start(http_options=HTTPOptions(host=host, port=port))
         yield
     finally:
-        serve.shutdown()
+        serve.delete(_APPLICATION)  # works are given back; Serve itself ends with Ray
         ray.shutdown()
 
 

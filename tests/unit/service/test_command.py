@@ -1,0 +1,40 @@
+"""Wrong arguments of `serve/app.py`, refused before Ray starts."""
+
+from pathlib import Path
+
+import pytest
+
+from momalisa.service import command
+
+
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        (("--port", "80000"), "--port 80000: take one from 1 to 65535"),
+        (("--model", "="), "--model '='"),
+        (("--state", "/proc/nowhere"), "cannot be made"),
+        (("--config", "/nowhere.json"), "--config /nowhere.json"),
+        (("--bucket", "nonsense://there"), "nonsense"),
+    ],
+)
+def test_what_is_wrong_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], flags: tuple[str, ...], said: str
+) -> None:
+    assert command.main(["--state", str(tmp_path), *flags]) == 2
+    printed = capsys.readouterr().err
+    assert printed.startswith("error: ")
+    assert said in printed
+
+
+def test_a_key_that_is_unknown_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "life.json").write_text('{"gateway": {"limits": {"max_frame": 3}}}')
+    assert command.main(["--state", str(tmp_path), "--config", str(tmp_path / "life.json")]) == 2
+    assert "max_frames" in capsys.readouterr().err
+
+
+def test_a_session_secret_is_made_once_and_is_nobody_elses(tmp_path: Path) -> None:
+    first = command._session_secrets(tmp_path / "secrets")
+    content = first.read_text()
+    assert command._session_secrets(tmp_path / "secrets").read_text() == content
+    assert first.stat().st_mode & 0o077 == 0
+    assert len(content) > 32
