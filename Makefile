@@ -50,7 +50,8 @@ test-all: $(STAMP)  ## the longer drills: kills, resumes, faults, the demo itsel
 	@PYTHONWARNINGS= $(BIN)/python -m pytest tests/integration -m slow $(ARGS)
 
 bench: $(STAMP)  ## the benchmarks, each against its baseline, as tables
-	@for bench in tests/bench/train.py tests/bench/prepare_memory.py tests/bench/learning.py; do echo "== $$bench"; $(BIN)/python $$bench || exit 1; done
+	@missed=0; for bench in train loader prepare_memory learning walk gif serve; do \
+		echo "== $$bench"; $(BIN)/python tests/bench/$$bench.py || missed=1; done; exit $$missed
 
 lock:  ## resolve requirements.lock anew (needs uv)
 	uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-header \
