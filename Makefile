@@ -50,7 +50,7 @@ test-all: $(STAMP)  ## the longer drills: kills, resumes, faults, the demo itsel
 	@PYTHONWARNINGS= $(BIN)/python -m pytest tests/integration -m slow $(ARGS)
 
 bench: $(STAMP)  ## the benchmarks, each against its baseline, as tables
-	@missed=0; for bench in train loader prepare_memory learning walk gif serve; do \
+	@missed=0; for bench in train prepare_memory learning walk gif serve; do \
 		echo "== $$bench"; $(BIN)/python tests/bench/$$bench.py || missed=1; done; exit $$missed
 
 lock:  ## resolve requirements.lock anew (needs uv)
