@@ -132,6 +132,7 @@ def test_two_renderers_draw_what_one_draws(model: str, tmp_path: Path) -> None:
 
 
 def test_a_bucket_that_fails_costs_nothing_but_time(model: str, tmp_path: Path, faulty_gcs: GcsEmulator) -> None:
+    faulty_gcs.set_faults(share=0.1, stall_s=1.0, seed=1, max_writes_per_s=1.0)
     bucket = faulty_gcs.create_bucket("served")
     with served(
         tmp_path, "--model", model, "--open", "--bucket", bucket, environment=faulty_gcs.environment

@@ -6,7 +6,9 @@ set and read over HTTP (`/_faults`), and ends when its standard input does, so t
 
 import argparse
 import asyncio
+import re
 import sys
+import time
 from urllib.parse import parse_qs, urlsplit
 
 import aiohttp
@@ -17,6 +19,7 @@ from tests.support.faults import REFUSALS, FaultPlan, FaultSettings
 from tests.support.resumable import UploadSession
 
 CONTROL_PATH = "/_faults"
+_METADATA_BYTES = 4096
 _HOP_HEADERS = {"connection", "content-length", "transfer-encoding", "keep-alive", "date"}
 
 Relayed = tuple[int, dict[str, str], bytes]
@@ -27,6 +30,7 @@ class FaultProxy:
         self._upstream = upstream
         self._plan = plan
         self._uploads: dict[str, UploadSession] = {}
+        self._written_at: dict[str, float] = {}
         self._client: aiohttp.ClientSession | None = None
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
@@ -42,8 +46,19 @@ class FaultProxy:
             return web.json_response({"error": {"code": 403, "message": "the proxy denies everything"}}, status=403)
         if fault in REFUSALS:
             return web.Response(status=int(fault), text="the proxy refuses this request")
+        name = _object_written(request, body)
+        if name is not None and self._is_too_often(name):
+            self._plan.refuse("too often")
+            return web.Response(status=429, text=f"{name} is written too often")
         relayed = await self._forward(request, body)
+        if name is not None and relayed[0] < 300:
+            self._written_at[name] = time.monotonic()
         return await _mutilated(request, relayed, fault, settings.stall_s)
+
+    def _is_too_often(self, name: str) -> bool:
+        limit = self._plan.settings.max_writes_per_s
+        since = time.monotonic() - self._written_at.get(name, float("-inf"))
+        return limit is not None and since < 1 / limit
 
     async def _control(self, request: web.Request) -> web.Response:
         if request.method == "PUT":
@@ -74,6 +89,14 @@ class FaultProxy:
             request.method, URL(url, encoded=True), headers=sent, data=body or None, allow_redirects=False
         ) as response:
             return response.status, dict(response.headers), await response.read()
+
+
+def _object_written(request: web.Request, body: bytes) -> str | None:
+    """Where a request writes to, by the metadata that an upload begins with."""
+    if request.method != "POST" or not request.path.startswith("/upload/"):
+        return None
+    found = re.search(rb'"name"\s*:\s*"([^"]+)"', body[:_METADATA_BYTES])
+    return None if found is None else f"{request.path} {found[1].decode()}"
 
 
 async def _mutilated(request: web.Request, relayed: Relayed, fault: str | None, stall_s: float) -> web.StreamResponse:

@@ -18,6 +18,7 @@ class FaultSettings:
     """share: of all requests that fail. kinds: which ways, equally often. seed: of the choice.
 
     latency_s: before every answer. stall_s: how long a stalled answer hangs. deny: every request gets a 403.
+    max_writes_per_s: to one object; more get a 429, as Cloud Storage does it at one a second.
     """
 
     share: float = 0.0
@@ -26,6 +27,7 @@ class FaultSettings:
     latency_s: float = 0.0
     stall_s: float = 30.0
     deny: bool = False
+    max_writes_per_s: float | None = None
 
     def __post_init__(self) -> None:
         self.kinds = tuple(self.kinds)
@@ -61,6 +63,11 @@ class FaultPlan:
             if fault:
                 self.counts[fault] += 1
             return fault
+
+    def refuse(self, kind: str) -> None:
+        """Counts a refusal that was not drawn."""
+        with self._lock:
+            self.counts[kind] += 1
 
     def _draw(self) -> str | None:
         if self._random.random() >= self.settings.share:
