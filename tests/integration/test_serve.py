@@ -13,9 +13,10 @@ from momalisa.client import Client
 from momalisa.errors import UnauthorizedError
 from momalisa.service import command
 from momalisa.storage import open_store
-from tests.support.served import Served, served
+from tests.support.served import CHUNK_SIZE, Served, served
 from tests.support.small_sd import save_small_sd
 
+NUM_RENDERER_DEATHS = 1
 SETTINGS = {"num_frames": 12, "num_inference_steps": 6}
 
 
@@ -71,10 +72,11 @@ def test_a_killed_replica_costs_nothing_but_time(service: Served, deployment: st
     walk.wait()
     store = open_store(service.bucket)
     stored = sum(entry.key.endswith(".png") for entry in store.list("frames"))
+    least = stored - CHUNK_SIZE * NUM_RENDERER_DEATHS  # those that it died over are in no account
     until = time.monotonic() + 30
-    while service.metrics()["momalisa_rendered_frames_total"] != stored and time.monotonic() < until:
+    while service.metrics()["momalisa_rendered_frames_total"] < least and time.monotonic() < until:
         time.sleep(0.2)
-    assert service.metrics()["momalisa_rendered_frames_total"] == stored
+    assert least <= service.metrics()["momalisa_rendered_frames_total"] <= stored
 
 
 def test_a_cancelled_walk_frees_the_renderers_within_a_chunk(service: Served) -> None:

@@ -15,6 +15,8 @@ import psutil
 
 _ROOT = Path(__file__).parents[2]
 _READY_S = 180.0
+CHUNK_SIZE = 16
+"""Frames that a renderer draws together, at most."""
 _LOG = "serve.log"
 
 
