@@ -1,8 +1,8 @@
 """What was spent, in the bucket: one empty object for each thing, told by its name, so that a listing is the account.
 
 A renderer that dies between its frames and their entry leaves those out: at most a chunk a death, and none is ever
-counted twice. `ledger/{hour}/…` is never written twice, by whatever process, and counted by whichever asks: totals are the same before
-and after a restart.
+counted twice. `ledger/{hour}/…` is never written twice, by whatever process, and counted by whichever asks: totals are
+the same before and after a restart.
 """
 
 import secrets
