@@ -43,7 +43,7 @@ format: $(STAMP)  ## let ruff mend what it can
 type: $(STAMP)  ## mypy, strict, on src and jobs
 	@$(BIN)/mypy
 
-test: $(STAMP)  ## unit tests and integration tests (under 10 minutes)
+test: $(STAMP)  ## unit tests and integration tests (some twelve minutes on two cores)
 	@PYTHONWARNINGS= $(BIN)/python -m pytest tests/unit tests/integration -m "not slow" $(ARGS)
 
 test-all: $(STAMP)  ## the longer drills: kills, resumes, faults, the demo itself
