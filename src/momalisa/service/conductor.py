@@ -313,11 +313,11 @@ class Conductor:
             try:
                 model = self._shelf.infos()[0].id
                 await self._crew.draw_image(replace(CANARY, model=model), self._shelf.find(model)[0])
+                await asyncio.to_thread(self._generations.enter)
             except MomalisaError as e:
                 _LOGGER.warning("no picture could be drawn yet: %s", e)
                 await asyncio.sleep(self._config.look_out_s)
             else:
-                await asyncio.to_thread(self._generations.enter)
                 self._is_ready = True
 
     async def _watch_releases(self) -> None:
@@ -353,9 +353,8 @@ class Conductor:
             try:
                 for work in await asyncio.to_thread(self.records.waiting_works):
                     if work not in self._live:
-                        self.take_up(work, await asyncio.to_thread(self.records.waiting_work, work))
-            except ObjectNotFoundError:
-                continue  # it ended between the one look and the other
+                        with suppress(ObjectNotFoundError):  # it ended between the one look and the other
+                            self.take_up(work, await asyncio.to_thread(self.records.waiting_work, work))
             except StorageError as e:
                 _LOGGER.warning("the queue in the bucket cannot be read: %s", e)
             await asyncio.sleep(self._config.look_out_s)
@@ -388,9 +387,9 @@ class Conductor:
             for drawing in live.drawing:
                 drawing.cancel()
             del self._live[work]
-            self._admission.ended(was_busy=len(self._queue) > 0)
             live.change()
             if lease is not None:
+                self._admission.ended(was_busy=len(self._queue) > 0)
                 with suppress(StorageError):
                     await asyncio.to_thread(lease.release)
 
@@ -517,7 +516,9 @@ class Conductor:
                 await asyncio.to_thread(lease.renew)
             except ConflictError:
                 _LOGGER.warning("work %s was taken over by somebody else", work)
-                self.give_up(work)
+                task = self._live[work].task
+                if task is not None:
+                    task.cancel()  # not given up: it goes on elsewhere
                 return
             except StorageError as e:
                 _LOGGER.warning("the lease of work %s could not be renewed: %s", work, e)
