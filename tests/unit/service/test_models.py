@@ -7,16 +7,7 @@ import pytest
 from momalisa.errors import ConfigError, ModelError
 from momalisa.service.models import ServedModel, Shelf
 from momalisa.walk.model_facts import ModelFacts
-
-FACTS = ModelFacts(
-    fingerprints={},
-    dtype="float32",
-    ruler="styles",
-    default_size=64,
-    latent_channels=4,
-    vae_scale_factor=8,
-    num_unet_blocks=2,
-)
+from tests.support.facts import FACTS
 
 
 class Loader:
@@ -47,8 +38,8 @@ def test_the_first_model_is_the_default_and_titles_fall_back_to_ids() -> None:
     shelf = Shelf(Loader())
     put(shelf, NEW, OLD)
     assert [(info.title, info.is_default, info.size) for info in shelf.infos()] == [
-        ("New", True, 64),
-        ("old", False, 64),
+        ("New", True, 32),
+        ("old", False, 32),
     ]
 
 

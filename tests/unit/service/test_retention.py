@@ -9,19 +9,10 @@ from momalisa.service.models import ServedModel
 from momalisa.service.records import Manifest, Records, WalkRecord, WorkOrder
 from momalisa.service.retention import Retention, RetentionConfig
 from momalisa.storage import Store, open_store
-from momalisa.walk.model_facts import ModelFacts
 from momalisa.walk.request import WalkRequest, Waypoint
+from tests.support.facts import FACTS
 
 DAY_S = 86_400.0
-FACTS = ModelFacts(
-    fingerprints={},
-    dtype="float32",
-    ruler="styles",
-    default_size=32,
-    latent_channels=4,
-    vae_scale_factor=8,
-    num_unet_blocks=2,
-)
 
 
 class Clock:
