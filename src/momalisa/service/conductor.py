@@ -1,4 +1,4 @@
-"""Leads works from request to animation: claims them, hands out their chunks in a fair order, tells how far they are.
+"""Leads works from request to animation: takes them on, claims those that nobody leads, tells how far they are.
 
 All of it can be lost at any moment: rounds, frames and results are in the bucket, and a work that stops being led is
 taken up again by whoever looks out next.
@@ -8,11 +8,11 @@ import asyncio
 import logging
 import secrets
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 from momalisa.errors import (
     AlreadyExistsError,
@@ -20,30 +20,29 @@ from momalisa.errors import (
     HandoverError,
     MomalisaError,
     ObjectNotFoundError,
-    RefusedError,
     StorageError,
 )
 from momalisa.service.admission import Admission, AdmissionConfig
-from momalisa.service.crew import ChunkResult, ChunkTask, Crew, LostError, ModelChangedError
+from momalisa.service.crew import Crew, LostError
+from momalisa.service.dealer import Dealer
 from momalisa.service.generations import Generations
-from momalisa.service.leases import Lease, Leases
+from momalisa.service.leading import Leading
+from momalisa.service.leases import Leases, held
 from momalisa.service.ledger import Ledger
 from momalisa.service.metrics import Metrics
 from momalisa.service.models import ServedModel, Shelf
 from momalisa.service.moderation import Moderator
 from momalisa.service.pictures import fit_pictures
-from momalisa.service.port import ImageRequest, ModelInfo, Owner, Quota, State
-from momalisa.service.queue import FairQueue
+from momalisa.service.port import ImageRequest, ModelInfo, Owner, Quota
+from momalisa.service.progress import Live, Snapshot, in_use
+from momalisa.service.readiness import Readiness
 from momalisa.service.records import Failure, Manifest, Records, WalkRecord, WorkOrder, new_id
 from momalisa.service.retention import LEASE, Retention, RetentionConfig
 from momalisa.storage import Store
 from momalisa.walk.animation import Format
-from momalisa.walk.course import Chunk, Course, Walk, walk_id
-from momalisa.walk.placement import StoredJournal
+from momalisa.walk.course import walk_id
 from momalisa.walk.request import WalkRequest
 
-CANARY = ImageRequest(prompt="", model="", num_inference_steps=2)
-"""What must be drawn before the service counts as ready."""
 _LOGGER = logging.getLogger(__name__)
 
 
@@ -59,63 +58,14 @@ class ConductorConfig:
     """A lease that stands still for so long is taken over."""
     max_attempts: int = 5
     """Of a chunk whose renderer died."""
+    max_leads: int = 3
+    """Of a work over which all attempts were lost."""
 
     def __post_init__(self) -> None:
         if not 0 < 2 * self.renew_s < self.patience_s:
             raise ValueError(f"renew_s {self.renew_s}: take less than half of patience_s, {self.patience_s}")
-        if self.look_out_s <= 0 or self.max_attempts < 1:
-            raise ValueError("look_out_s must be above 0, max_attempts at least 1")
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Snapshot:
-    """How far a work is; `announced` are address and place of its frames so far, in an order that never changes."""
-
-    state: State
-    announced: tuple[tuple[str, float], ...]
-    num_frames: int
-    queue_position: int
-    eta_s: float | None
-    unet_evaluations: int
-
-
-@dataclass(slots=True)
-class _Job:
-    """A chunk on its way."""
-
-    work: str
-    task: ChunkTask
-    cost: float
-    result: asyncio.Future[ChunkResult]
-    attempts: int = 0
-
-
-@dataclass(slots=True)
-class _Live:
-    """A work that is led here."""
-
-    order: WorkOrder
-    began_at: float
-    state: State = "queued"
-    announced: list[tuple[str, float]] = field(default_factory=list)
-    addresses: frozenset[str] = frozenset()
-    """Of all frames that are placed."""
-    unet_evaluations: int = 0
-    num_rendered: int = 0
-    renderer_seconds: float = 0.0
-    task: asyncio.Task[None] | None = None
-    drawing: set[asyncio.Task[None]] = field(default_factory=set)
-    changed: asyncio.Event = field(default_factory=asyncio.Event)
-
-    @property
-    def request(self) -> WalkRequest:
-        """What is rendered."""
-        return self.order.request
-
-    def change(self) -> None:
-        """Wakes all who wait for news."""
-        self.changed.set()
-        self.changed = asyncio.Event()
+        if self.look_out_s <= 0 or min(self.max_attempts, self.max_leads) < 1:
+            raise ValueError("look_out_s must be above 0, max_attempts and max_leads at least 1")
 
 
 class Conductor:
@@ -133,23 +83,23 @@ class Conductor:
     ) -> None:
         self._store, self._crew, self._clock = store, crew, clock
         self._config = config or ConductorConfig()
+        self._metrics = Metrics()
         self._admission = Admission(admission or AdmissionConfig(), clock)
         self._shelf = Shelf(crew)
         self._ledger = Ledger(store, clock)
-        self._generations = Generations(store, release)
-        self.records = Records(store)
-        self._leases = Leases(store, secrets.token_hex(8), patience_s=self._config.patience_s)
-        self._queue: FairQueue[_Job] = FairQueue()
-        self._live: dict[str, _Live] = {}
-        self._num_given = 0
-        self._background: list[asyncio.Task[None]] = []
-        self._is_ready = False
-        self._metrics = Metrics()
         self._moderator: Moderator | None = None
         self._retention = RetentionConfig()
-        self._has_successor = False
+        self.records = Records(store)
+        self._leases = Leases(store, secrets.token_hex(8), patience_s=self._config.patience_s)
+        self._readiness = Readiness(crew, self._shelf, Generations(store, release))
+        self._dealer = Dealer(crew, self._metrics, max_attempts=self._config.max_attempts)
+        self._leading = Leading(
+            store, crew, self._dealer, self._metrics, moderator=lambda: self._moderator, clock=clock
+        )
+        self._live: dict[str, Live] = {}
+        self._num_leads: Counter[str] = Counter()
+        self._background: list[asyncio.Task[None]] = []
         self._is_stopping = False
-        self._seconds_per_evaluation: float | None = None
 
     async def take_config(
         self,
@@ -176,7 +126,12 @@ class Conductor:
         """Takes up what nobody leads, now and from then on; draws a picture, and is ready then."""
         self._background = [
             asyncio.create_task(each)
-            for each in (self._look_out(), self._draw_canary(), self._watch_releases(), self._sweep())
+            for each in (
+                self._look_out(),
+                self._readiness.draw_canary(retry_s=self._config.look_out_s),
+                self._readiness.watch_releases(every_s=self._config.renew_s),
+                self._sweep(),
+            )
         ]
 
     async def admit(self, request: WalkRequest, owner: Owner, *, idempotency_key: str | None = None) -> WalkRecord:
@@ -185,7 +140,7 @@ class Conductor:
             before = await asyncio.to_thread(self.records.remembered, owner.name, idempotency_key)
             if before is not None:
                 return _same(before, request)
-        if self._has_successor:
+        if self._readiness.has_successor:
             raise HandoverError("a newer release serves")
         model, facts = self._shelf.find(request.model)
         rendered = await asyncio.to_thread(fit_pictures, self._store, request, facts)
@@ -213,11 +168,11 @@ class Conductor:
 
     async def is_ready(self) -> bool:
         """As `Walks`."""
-        return self._is_ready
+        return self._readiness.is_ready
 
     async def has_successor(self) -> bool:
         """Whether a newer release serves: clients are to go there."""
-        return self._has_successor
+        return self._readiness.has_successor
 
     async def models(self) -> tuple[ModelInfo, ...]:
         """As `Walks`."""
@@ -226,7 +181,7 @@ class Conductor:
     async def metrics(self) -> str:
         """As `Walks`."""
         self._metrics.renderer_slots.set(self._crew.num_slots)
-        self._metrics.queued_chunks.set(len(self._queue))
+        self._metrics.queued_chunks.set(len(self._dealer))
         self._metrics.live_works.set(len(self._live))
         return self._metrics.text(await asyncio.to_thread(self._ledger.totals))
 
@@ -267,6 +222,7 @@ class Conductor:
     async def stop(self) -> None:
         """Gives all works back."""
         self._is_stopping = True
+        self._dealer.stop()
         tasks = [live.task for live in self._live.values() if live.task is not None]
         for task in [*tasks, *self._background]:
             task.cancel()
@@ -274,10 +230,10 @@ class Conductor:
 
     def take_up(self, work: str, order: WorkOrder) -> None:
         """A work that waits in the bucket; one that is led here already goes on."""
-        if not (self._is_stopping or self._has_successor or work in self._live):
-            self._live[work] = live = _Live(order, self._clock())
-            self._queue.open(work, order.owner)
-            live.task = asyncio.create_task(self._lead(work, live))
+        if not (self._is_stopping or self._readiness.has_successor or work in self._live):
+            self._live[work] = live = Live(work, order, self._clock())
+            self._dealer.open(work, order.owner, live.begin)
+            live.task = asyncio.create_task(self._lead(live))
 
     def give_up(self, work: str) -> None:
         """A work that nobody wants any more: a chunk that is being drawn is the last of it."""
@@ -291,62 +247,14 @@ class Conductor:
         live = self._live.get(work)
         if live is None:
             return None
-        return Snapshot(
-            state=live.state,
-            announced=tuple(live.announced),
-            num_frames=live.request.plan.num_frames,
-            queue_position=self._queue.ahead_of(work) if live.state == "queued" else 0,
-            eta_s=self._eta_s(live),
-            unet_evaluations=live.unet_evaluations,
-        )
+        eta_s = self._leading.pace.eta_s(live, self._crew.num_slots)
+        return live.snapshot(num_ahead=self._dealer.num_ahead(work), eta_s=eta_s)
 
     async def news(self, work: str, known: Snapshot | None, timeout_s: float) -> Snapshot | None:
         """The work as it is once it differs from what is known, or once the time is over."""
-        live = self._live.get(work)
-        if live is not None and not _has_changed(known, self.snapshot(work)):
-            with suppress(TimeoutError):
-                await asyncio.wait_for(live.changed.wait(), timeout_s)
+        if (live := self._live.get(work)) is not None:
+            await live.wait(known, timeout_s)
         return self.snapshot(work)
-
-    async def _draw_canary(self) -> None:
-        while not self._is_ready:
-            try:
-                model = self._shelf.infos()[0].id
-                await self._crew.draw_image(replace(CANARY, model=model), self._shelf.find(model)[0])
-                await asyncio.to_thread(self._generations.enter)
-            except MomalisaError as e:
-                _LOGGER.warning("no picture could be drawn yet: %s", e)
-                await asyncio.sleep(self._config.look_out_s)
-            else:
-                self._is_ready = True
-
-    async def _watch_releases(self) -> None:
-        while not self._has_successor:
-            await asyncio.sleep(self._config.renew_s)
-            try:
-                self._has_successor = await asyncio.to_thread(self._generations.has_successor)
-            except StorageError as e:
-                _LOGGER.warning("the releases in the bucket cannot be read: %s", e)
-        _LOGGER.info("a newer release serves: no new work is taken up here")
-
-    async def _sweep(self) -> None:
-        while True:
-            await asyncio.sleep(self._retention.every_s)
-            try:
-                await self._sweep_once()
-            except StorageError as e:
-                _LOGGER.warning("the bucket could not be swept: %s", e)
-
-    async def _sweep_once(self) -> None:
-        lease = await asyncio.to_thread(self._leases.claim, LEASE)
-        if lease is None:
-            return
-        swept = await asyncio.to_thread(Retention(self._store, self._retention, self._clock).sweep, self._frames_in_use)
-        self._metrics.swept_objects.inc(swept.num_objects)
-        await asyncio.to_thread(lease.release)
-
-    def _frames_in_use(self) -> set[str]:
-        return {address for live in list(self._live.values()) for address in live.addresses}
 
     async def _look_out(self) -> None:
         while True:
@@ -359,198 +267,61 @@ class Conductor:
                 _LOGGER.warning("the queue in the bucket cannot be read: %s", e)
             await asyncio.sleep(self._config.look_out_s)
 
-    async def _lead(self, work: str, live: _Live) -> None:
-        """From the claim to the manifest. What fails for a reason of its own is written down as that."""
-        lease: Lease | None = None
+    async def _lead(self, live: Live) -> None:
+        """From the claim to the manifest."""
+        is_mine = False
         try:
-            lease = await asyncio.to_thread(self._leases.claim, work)
-            if lease is None:
-                return
-            renewing = asyncio.create_task(self._renew(work, lease))
-            try:
-                outcome = await self._work(work, live)
-            finally:
-                renewing.cancel()
-            if outcome is not None:
-                live.state = "done" if isinstance(outcome, Manifest) else "failed"
-                self._metrics.work_seconds.observe(self._clock() - live.began_at)
-                await asyncio.to_thread(self.records.end_work, work, outcome)
-                await asyncio.to_thread(self._ledger.enter_end, work, live.state)
+            async with held(self._leases, live.work, renew_s=self._config.renew_s) as is_mine:
+                if is_mine and (outcome := await self._outcome(live)) is not None:
+                    await self._end(live, outcome)
         except asyncio.CancelledError:
             if live.state == "cancelled":
                 with suppress(StorageError):
-                    await asyncio.to_thread(self._ledger.enter_end, work, live.state)
+                    await asyncio.to_thread(self._ledger.enter_end, live.work, live.state)
         except (StorageError, LostError) as e:
-            _LOGGER.warning("work %s is given back: %s", work, e)
+            _LOGGER.warning("work %s is given back: %s", live.work, e)
         finally:
-            self._queue.close(work)
-            for drawing in live.drawing:
-                drawing.cancel()
-            del self._live[work]
+            self._dealer.close(live.work)
+            del self._live[live.work]
             live.change()
-            if lease is not None:
-                self._admission.ended(was_busy=len(self._queue) > 0)
-                with suppress(StorageError):
-                    await asyncio.to_thread(lease.release)
+            if is_mine:
+                self._admission.ended(was_busy=len(self._dealer) > 0)
 
-    async def _work(self, work: str, live: _Live) -> Manifest | Failure | None:
+    async def _outcome(self, live: Live) -> Manifest | Failure | None:
+        """As `Leading.lead`; a work over which renderers die again and again has failed."""
+        self._num_leads[live.work] += 1
         try:
-            if await asyncio.to_thread(self._is_over, work):
-                await asyncio.to_thread(self.records.give_up, work)
-                return None
-            walk = await self._render(work, live)
-            live.state = "assembling"
-            live.change()
-            began = self._clock()
-            assembled = await self._crew.assemble(work, walk, live.order.facts)
-            self._metrics.stage_seconds.labels("assemble").observe(self._clock() - began)
-            return _manifest(live, walk, dict(assembled.report), self._clock())
-        except (StorageError, LostError):
-            raise
-        except RefusedError as e:
-            return Failure(code="refused", detail=str(e), ended_at=self._clock())
-        except ModelChangedError as e:
-            return Failure(code="model_changed", detail=str(e), ended_at=self._clock())
-        except MomalisaError as e:
-            return Failure(code="render_failed", detail=str(e), ended_at=self._clock())
-
-    def _is_over(self, work: str) -> bool:
-        return not self.records.wanted_by(work) or self.records.outcome(work) is not None
-
-    async def _render(self, work: str, live: _Live) -> Walk:
-        facts = live.order.facts
-        rendition = facts.rendition(live.request)
-        chunk_size = facts.chunk_size(rendition.height, rendition.width)
-        course = Course(live.request, rendition, chunk_size=chunk_size, first_alone=True)
-        journal = StoredJournal(self._store.child(f"works/{work}/placements"))
-        while chunks := await asyncio.to_thread(course.advance, journal):
-            live.addresses = frozenset(chunks[0].addresses.values())
-            jobs = [self._job(work, live.order, chunk) for chunk in chunks]
-            self._queue.put(work, [(job, job.cost) for job in jobs])
-            self._give_out()
-            for job in jobs:
-                result = await job.result
-                await self._look_at(job.task.chunk)
-                course.seen(result.sketches)
-                self._announce(live, job.task.chunk, result)
-        return course.walk(num_rendered=live.num_rendered, num_evaluations=live.unet_evaluations)
-
-    async def _look_at(self, chunk: Chunk) -> None:
-        """Raises RefusedError for a frame that is not to be shown."""
-        if self._moderator is None:
-            return
-        for frame in chunk.frames:
-            png = await asyncio.to_thread(self._store.read_bytes, f"frames/{chunk.addresses[frame.index]}.png")
-            await self._moderator.check_picture(png)
-
-    def _job(self, work: str, order: WorkOrder, chunk: Chunk) -> _Job:
-        cost = order.request.plan.cost(chunk.frames).unet_evaluations + len(chunk.frames)
-        task = ChunkTask(work=work, request=order.request, model=order.model, facts=order.facts, chunk=chunk)
-        return _Job(work, task, float(cost), asyncio.get_running_loop().create_future())
-
-    def _give_out(self) -> None:
-        while (
-            not self._is_stopping
-            and self._num_given < self._crew.num_slots
-            and (taken := self._queue.take()) is not None
-        ):
-            self._num_given += 1
-            live = self._live[taken[0]]
-            if live.state == "queued":
-                live.state = "running"
-                live.change()
-            drawing = asyncio.create_task(self._draw(taken[1]))
-            live.drawing.add(drawing)
-            drawing.add_done_callback(partial(self._take_back, live))
-
-    def _take_back(self, live: _Live, drawing: asyncio.Task[None]) -> None:
-        """A chunk is drawn, lost or called off."""
-        live.drawing.discard(drawing)
-        self._num_given -= 1
-        self._give_out()
-
-    async def _draw(self, job: _Job) -> None:
-        try:
-            result = await self._crew.draw(replace(job.task, num_queued=len(self._queue)))
-            if not job.result.done():
-                job.result.set_result(result)
+            return await self._leading.lead(live)
         except LostError as e:
-            self._try_again(job, e)
-        except MomalisaError as e:
-            if not job.result.done():
-                job.result.set_exception(e)
+            if self._num_leads[live.work] < self._config.max_leads:
+                raise
+            return Failure(code="render_failed", detail=f"given up after many tries: {e}", ended_at=self._clock())
 
-    def _try_again(self, job: _Job, reason: LostError) -> None:
-        job.attempts += 1
-        self._metrics.lost_chunks.inc()
-        if job.result.done() or job.work not in self._live:
-            return
-        if job.attempts >= self._config.max_attempts:
-            job.result.set_exception(reason)
-        else:
-            self._queue.put_back(job.work, job, job.cost)
+    async def _end(self, live: Live, outcome: Manifest | Failure) -> None:
+        """Says what became of a work."""
+        self._num_leads.pop(live.work, None)
+        self._metrics.work_seconds.observe(self._clock() - live.began_at)
+        await asyncio.to_thread(self.records.end_work, live.work, outcome)
+        live.state = "done" if isinstance(outcome, Manifest) else "failed"
+        await asyncio.to_thread(self._ledger.enter_end, live.work, live.state)
 
-    def _announce(self, live: _Live, chunk: Chunk, result: ChunkResult) -> None:
-        end = live.request.plan.num_grid_steps
-        live.announced += [(chunk.addresses[frame.index], frame.index / end) for frame in chunk.frames]
-        live.unet_evaluations += result.unet_evaluations
-        live.num_rendered += result.num_rendered
-        live.renderer_seconds += result.seconds
-        self._count(live, chunk, result)
-        if result.unet_evaluations:
-            now = result.seconds / result.unet_evaluations
-            before = self._seconds_per_evaluation
-            self._seconds_per_evaluation = now if before is None else 0.8 * before + 0.2 * now
-        live.change()
-
-    def _count(self, live: _Live, chunk: Chunk, result: ChunkResult) -> None:
-        self._metrics.found_frames.inc(max(0, len(chunk.frames) - result.num_rendered))
-        self._metrics.stage_seconds.labels("draw").observe(result.seconds)
-        if len(live.announced) == len(chunk.frames):
-            self._metrics.first_frame_seconds.observe(self._clock() - live.began_at)
-
-    async def _renew(self, work: str, lease: Lease) -> None:
+    async def _sweep(self) -> None:
         while True:
-            await asyncio.sleep(self._config.renew_s)
+            await asyncio.sleep(self._retention.every_s)
             try:
-                await asyncio.to_thread(lease.renew)
-            except ConflictError:
-                _LOGGER.warning("work %s was taken over by somebody else", work)
-                task = self._live[work].task
-                if task is not None:
-                    task.cancel()  # not given up: it goes on elsewhere
-                return
+                async with held(self._leases, LEASE, renew_s=self._config.renew_s) as is_mine:
+                    if is_mine:
+                        await self._sweep_once()
             except StorageError as e:
-                _LOGGER.warning("the lease of work %s could not be renewed: %s", work, e)
+                _LOGGER.warning("the bucket could not be swept: %s", e)
 
-    def _eta_s(self, live: _Live) -> float | None:
-        if self._seconds_per_evaluation is None:
-            return None
-        plan = live.request.plan
-        left = max(0, plan.num_frames - len(live.announced)) / plan.num_frames
-        return left * plan.bound.unet_evaluations * self._seconds_per_evaluation / max(1, self._crew.num_slots)
-
-
-def _has_changed(known: Snapshot | None, now: Snapshot | None) -> bool:
-    if known is None or now is None:
-        return known is not now
-    return known.state != now.state or len(known.announced) != len(now.announced)
+    async def _sweep_once(self) -> None:
+        retention = Retention(self._store, self._retention, self._clock)
+        swept = await asyncio.to_thread(retention.sweep, lambda: in_use(list(self._live.values())))
+        self._metrics.swept_objects.inc(swept.num_objects)
 
 
 def _same(before: WalkRecord, request: WalkRequest) -> WalkRecord:
     if before.request != request:
         raise AlreadyExistsError("this idempotency key came with another request before: take a new one")
     return before
-
-
-def _manifest(live: _Live, walk: Walk, report: dict[str, Any], ended_at: float) -> Manifest:
-    return Manifest(
-        addresses=tuple(walk.shown),
-        announced=tuple(live.announced),
-        durations_s=tuple(walk.durations_s),
-        num_rendered=live.num_rendered,
-        unet_evaluations=live.unet_evaluations,
-        renderer_seconds=live.renderer_seconds,
-        ended_at=ended_at,
-        report=report,
-    )

@@ -15,7 +15,6 @@ from momalisa.errors import (
     ObjectNotFoundError,
     UnavailableError,
 )
-from momalisa.service.conductor import Snapshot
 from momalisa.service.pictures import keep_picture
 from momalisa.service.port import (
     ImageRequest,
@@ -29,6 +28,7 @@ from momalisa.service.port import (
     Update,
     WalkStatus,
 )
+from momalisa.service.progress import Snapshot
 from momalisa.service.records import Failure, Manifest, Records, WalkRecord
 from momalisa.storage import Store
 from momalisa.walk.animation import Format

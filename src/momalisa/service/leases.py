@@ -6,13 +6,18 @@ fails at its next renewal, and stops. What it has written meanwhile does no harm
 by their content or created once.
 """
 
+import asyncio
 import json
+import logging
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
 
-from momalisa.errors import AlreadyExistsError, ConflictError, ObjectNotFoundError
+from momalisa.errors import AlreadyExistsError, ConflictError, ObjectNotFoundError, StorageError
 from momalisa.storage import Store
 from momalisa.storage.backend import Version
+
+_LOGGER = logging.getLogger(__name__)
 
 
 class Lease:
@@ -76,3 +81,51 @@ class Leases:
             return None
         self.forget(work)
         return Lease(self._store, key, self._holder, version)
+
+
+@asynccontextmanager
+async def held(leases: Leases, work: str, *, renew_s: float) -> AsyncIterator[bool]:
+    """The lease of a work for as long as the block, renewed every so many seconds; False where somebody else has it.
+
+    Where somebody takes it over meanwhile the block is cut off, and ConflictError raised.
+    """
+    lease = await asyncio.to_thread(leases.claim, work)
+    if lease is None:
+        yield False
+        return
+    block = asyncio.current_task()
+    assert block is not None
+    is_over = asyncio.Event()
+
+    def cut_off(_: asyncio.Task[None]) -> None:
+        if not is_over.is_set():
+            block.cancel()
+
+    renewing = asyncio.create_task(_renew(lease, work, renew_s, is_over))
+    renewing.add_done_callback(cut_off)
+    try:
+        yield True
+    except asyncio.CancelledError:
+        if not renewing.done():
+            raise
+        block.uncancel()
+        raise ConflictError(f"the work {work} was taken over by somebody else") from None
+    finally:
+        is_over.set()
+        await renewing  # a renewal on its way would make the release fail
+        with suppress(StorageError):
+            await asyncio.to_thread(lease.release)
+
+
+async def _renew(lease: Lease, work: str, renew_s: float, is_over: asyncio.Event) -> None:
+    """Until it is over, or somebody else has taken over."""
+    while not is_over.is_set():
+        with suppress(TimeoutError):
+            await asyncio.wait_for(is_over.wait(), renew_s)
+            return
+        try:
+            await asyncio.to_thread(lease.renew)
+        except ConflictError:
+            return
+        except StorageError as e:
+            _LOGGER.warning("the lease of work %s could not be renewed: %s", work, e)

@@ -127,6 +127,40 @@ def test_a_chunk_whose_renderer_died_is_given_to_another(store: Store, models: t
     run(store, models, play)
 
 
+def test_a_walk_over_which_every_renderer_dies_has_failed_in_the_end(
+    store: Store, models: tuple[ServedModel, ...]
+) -> None:
+    async def play(conductor: Conductor, crew: LocalCrew) -> None:
+        crew.dies_after = list(range(1, 100))
+        record = await conductor.admit(walk(), ANN)
+        while (outcome := conductor.records.outcome(record.work)) is None:
+            await asyncio.sleep(0.01)
+        assert isinstance(outcome, Failure)
+        assert (outcome.code, outcome.detail) == ("render_failed", "given up after many tries: the renderer died")
+        assert conductor.records.waiting_works() == []
+
+    run(store, models, play)
+
+
+@pytest.mark.parametrize("method", ["draw", "assemble"])
+def test_what_nobody_expected_ends_the_walk_and_tells_no_stranger_why(
+    store: Store, models: tuple[ServedModel, ...], method: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fail(*_: object) -> None:
+        raise KeyError("secret")
+
+    async def play(conductor: Conductor, crew: LocalCrew) -> None:
+        monkeypatch.setattr(crew, method, fail)
+        record = await conductor.admit(walk(), ANN)
+        while (outcome := conductor.records.outcome(record.work)) is None:
+            await asyncio.sleep(0.01)
+        assert isinstance(outcome, Failure)
+        assert outcome.code == "internal"
+        assert "secret" not in outcome.detail
+
+    run(store, models, play)
+
+
 def test_a_walk_that_nobody_wants_any_more_is_given_up(store: Store, models: tuple[ServedModel, ...]) -> None:
     async def play(conductor: Conductor, crew: LocalCrew) -> None:
         mine = await conductor.admit(walk(num_frames=40), ANN)

@@ -1,11 +1,12 @@
 """Who leads a work."""
 
+import asyncio
 from pathlib import Path
 
 import pytest
 
 from momalisa.errors import ConflictError
-from momalisa.service.leases import Lease, Leases
+from momalisa.service.leases import Lease, Leases, held
 from momalisa.storage import Store, open_store
 
 
@@ -71,3 +72,52 @@ def test_of_two_who_take_over_at_once_one_succeeds(store: Store) -> None:
 def test_a_released_one_is_free_at_once(store: Store) -> None:
     claimed(Leases(store, "first")).release()
     claimed(Leases(store, "second"))
+
+
+def test_a_lease_is_renewed_for_as_long_as_it_is_held_and_given_back_then(store: Store) -> None:
+    other = Leases(store, "second", patience_s=0.1)
+
+    async def act() -> None:
+        async with held(Leases(store, "first"), "work", renew_s=0.01) as is_mine:
+            assert is_mine
+            async with held(other, "work", renew_s=0.01) as is_others:
+                assert not is_others
+            for _ in range(10):
+                await asyncio.sleep(0.03)
+                assert other.claim("work") is None
+        claimed(other)
+
+    asyncio.run(act())
+
+
+def test_who_is_taken_over_is_cut_off(store: Store) -> None:
+    other = Leases(store, "second", patience_s=0.0)
+
+    async def hold() -> None:
+        async with held(Leases(store, "first"), "work", renew_s=0.2):
+            other.claim("work")
+            claimed(other)
+            await asyncio.sleep(30)
+
+    async def act() -> None:
+        with pytest.raises(ConflictError, match="taken over"):
+            await hold()
+        await asyncio.sleep(0)  # it is not cut off once more
+
+    asyncio.run(act())
+
+
+def test_who_is_cancelled_meanwhile_is_not_taken_for_taken_over(store: Store) -> None:
+    async def act() -> None:
+        async def hold() -> None:
+            async with held(Leases(store, "first"), "work", renew_s=0.01):
+                await asyncio.sleep(30)
+
+        task = asyncio.create_task(hold())
+        await asyncio.sleep(0.05)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        claimed(Leases(store, "second"))
+
+    asyncio.run(act())

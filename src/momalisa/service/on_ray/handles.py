@@ -10,10 +10,10 @@ from ray.serve.exceptions import RayServeException
 from ray.serve.handle import DeploymentHandle, DeploymentResponse
 
 from momalisa.errors import MomalisaError, ServiceError, UnavailableError
-from momalisa.service.conductor import Snapshot
 from momalisa.service.crew import AssemblyResult, ChunkResult, ChunkTask, LostError
 from momalisa.service.models import ServedModel
 from momalisa.service.port import ImageRequest, ModelInfo, Owner, Quota
+from momalisa.service.progress import Snapshot
 from momalisa.service.records import Manifest, WalkRecord
 from momalisa.walk.animation import Format
 from momalisa.walk.course import Walk

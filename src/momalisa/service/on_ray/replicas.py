@@ -14,7 +14,7 @@ from momalisa.config import from_dict
 from momalisa.errors import MomalisaError
 from momalisa.service.app import create_app
 from momalisa.service.assembly import animate, assemble
-from momalisa.service.conductor import Conductor, Snapshot
+from momalisa.service.conductor import Conductor
 from momalisa.service.crew import AssemblyResult, ChunkResult, ChunkTask
 from momalisa.service.desk import Desk
 from momalisa.service.models import ServedModel
@@ -22,6 +22,7 @@ from momalisa.service.moderation import build_moderator
 from momalisa.service.on_ray.handles import ServeCrew, ServeLeader
 from momalisa.service.on_ray.scaling import QUEUED
 from momalisa.service.port import ImageRequest, ModelInfo, Owner, Quota
+from momalisa.service.progress import Snapshot
 from momalisa.service.records import Manifest, WalkRecord
 from momalisa.service.structure import ConductorLife, GatewayLife, Structure
 from momalisa.storage import open_store
