@@ -3,14 +3,13 @@
 import asyncio
 from collections import Counter
 
-from momalisa.service.assembly import animate, assemble
+from momalisa.service.assembly import assemble, derive
 from momalisa.service.crew import AssemblyResult, ChunkResult, ChunkTask, LostError
 from momalisa.service.models import ServedModel
 from momalisa.service.painter import Painter
-from momalisa.service.port import ImageRequest
+from momalisa.service.port import Derived, ImageRequest
 from momalisa.service.records import Manifest
 from momalisa.storage import Store
-from momalisa.walk.animation import Format
 from momalisa.walk.course import Walk
 from momalisa.walk.model_facts import ModelFacts
 
@@ -53,8 +52,8 @@ class LocalCrew:
     async def draw_image(self, request: ImageRequest, model: ServedModel) -> bytes:
         return await asyncio.to_thread(self._painters[0].draw_image, request, model)
 
-    async def animate(self, work: str, manifest: Manifest, kind: Format) -> None:
-        await asyncio.to_thread(animate, self._store, work, manifest, kind)
+    async def derive(self, work: str, manifest: Manifest, file: Derived) -> None:
+        await asyncio.to_thread(derive, self._store, work, manifest, file)
 
     async def assemble(self, work: str, walk: Walk, facts: ModelFacts) -> AssemblyResult:
         return await asyncio.to_thread(assemble, self._store, work, walk, facts)

@@ -33,13 +33,12 @@ from momalisa.service.metrics import Metrics
 from momalisa.service.models import ServedModel, Shelf
 from momalisa.service.moderation import Moderator
 from momalisa.service.pictures import fit_pictures
-from momalisa.service.port import ImageRequest, ModelInfo, Owner, Quota
+from momalisa.service.port import Derived, ImageRequest, ModelInfo, Owner, Quota
 from momalisa.service.progress import Live, Snapshot, in_use
 from momalisa.service.readiness import Readiness
 from momalisa.service.records import Failure, Manifest, Records, WalkRecord, WorkOrder, new_id
 from momalisa.service.retention import LEASE, Retention, RetentionConfig
 from momalisa.storage import Store
-from momalisa.walk.animation import Format
 from momalisa.walk.course import walk_id
 from momalisa.walk.request import WalkRequest
 
@@ -202,12 +201,12 @@ class Conductor:
         model, _ = self._shelf.find(request.model)
         return await self._crew.draw_image(request, model)
 
-    async def animate(self, work: str, kind: Format) -> None:
-        """Another kind of animation of a work that is done."""
+    async def derive(self, work: str, file: Derived) -> None:
+        """Another animation or picture of a work that is done."""
         outcome = await asyncio.to_thread(self.records.outcome, work)
         if not isinstance(outcome, Manifest):
             raise ConflictError("this walk is not done yet: wait for it")
-        await self._crew.animate(work, outcome, kind)
+        await self._crew.derive(work, outcome, file)
 
     def num_running(self, owner: str) -> int:
         """Works of an owner that are not ended."""

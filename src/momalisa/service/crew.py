@@ -6,9 +6,8 @@ from typing import Protocol
 
 from momalisa.errors import ServiceError
 from momalisa.service.models import ServedModel
-from momalisa.service.port import ImageRequest
+from momalisa.service.port import Derived, ImageRequest
 from momalisa.service.records import Manifest
-from momalisa.walk.animation import Format
 from momalisa.walk.course import Chunk, Walk
 from momalisa.walk.frames import Sketch
 from momalisa.walk.model_facts import ModelFacts
@@ -72,8 +71,8 @@ class Crew(Protocol):
     async def draw_image(self, request: ImageRequest, model: ServedModel) -> bytes:
         """One picture as PNG."""
 
-    async def animate(self, work: str, manifest: Manifest, kind: Format) -> None:
-        """Writes another kind of animation of a work that is done into the bucket."""
+    async def derive(self, work: str, manifest: Manifest, file: Derived) -> None:
+        """Writes another animation or picture of a work that is done into the bucket."""
 
     async def assemble(self, work: str, walk: Walk, facts: ModelFacts) -> AssemblyResult:
-        """Writes a walk's GIF and report into the bucket."""
+        """Writes a walk's GIF and the figures of its report into the bucket."""

@@ -17,6 +17,7 @@ from momalisa.errors import (
 )
 from momalisa.service.pictures import keep_picture
 from momalisa.service.port import (
+    Derived,
     ImageRequest,
     Listing,
     ModelInfo,
@@ -34,6 +35,11 @@ from momalisa.storage import Store
 from momalisa.walk.animation import Format
 from momalisa.walk.request import WalkRequest
 
+_ANIMATIONS: Mapping[Format, Derived] = {
+    "gif": "animation.gif",
+    "mp4": "animation.mp4",
+    "webp": "animation.webp",
+}
 _MODELS_S = 2.0
 _NEWS_S = 5.0
 """So long a look at a work waits for news; then the bucket is looked at, for others may lead it."""
@@ -57,8 +63,8 @@ class Leader(Protocol):
     async def draw(self, request: ImageRequest, owner: Owner) -> bytes:
         """One picture as PNG."""
 
-    async def animate(self, work: str, kind: Format) -> None:
-        """Writes another kind of animation of a work that is done into the bucket."""
+    async def derive(self, work: str, file: Derived) -> None:
+        """Writes another animation or picture of a work that is done into the bucket."""
 
     async def has_successor(self) -> bool:
         """Whether a newer release serves."""
@@ -144,14 +150,7 @@ class Desk:
 
     async def animation(self, walk_id: str, kind: Format) -> bytes:
         """As `Walks`."""
-        record = await self._record(walk_id)
-        await self._manifest(record)
-        key = f"works/{record.work}/animation.{kind}"
-        try:
-            return await asyncio.to_thread(self._store.read_bytes, key)
-        except ObjectNotFoundError:
-            await self._leader.animate(record.work, kind)
-        return await asyncio.to_thread(self._store.read_bytes, key)
+        return await self._derived(walk_id, _ANIMATIONS[kind])
 
     async def frame(self, walk_id: str, number: int) -> bytes:
         """As `Walks`."""
@@ -166,9 +165,11 @@ class Desk:
 
     async def report(self, walk_id: str, kind: Literal["json", "png"]) -> bytes:
         """As `Walks`."""
+        if kind == "png":
+            return await self._derived(walk_id, "report.png")
         record = await self._record(walk_id)
         await self._manifest(record)
-        return await asyncio.to_thread(self._store.read_bytes, f"works/{record.work}/report.{kind}")
+        return await asyncio.to_thread(self._store.read_bytes, f"works/{record.work}/report.json")
 
     async def keep_picture(self, png: bytes) -> str:
         """As `Walks`."""
@@ -234,6 +235,17 @@ class Desk:
         if snapshot is None:
             return _of(record, state="queued"), (), None
         return _going_on(record, snapshot), snapshot.announced, snapshot
+
+    async def _derived(self, walk_id: str, file: Derived) -> bytes:
+        """Made when somebody asks for it first."""
+        record = await self._record(walk_id)
+        await self._manifest(record)
+        key = f"works/{record.work}/{file}"
+        try:
+            return await asyncio.to_thread(self._store.read_bytes, key)
+        except ObjectNotFoundError:
+            await self._leader.derive(record.work, file)
+        return await asyncio.to_thread(self._store.read_bytes, key)
 
     async def _frame_of(self, addresses: Sequence[str], number: int) -> bytes:
         if not 0 <= number < len(addresses):

@@ -11,6 +11,8 @@ from momalisa.walk.request import WalkRequest
 State = Literal["queued", "running", "assembling", "done", "failed", "cancelled"]
 ENDED: frozenset[State] = frozenset({"done", "failed", "cancelled"})
 OwnerKind = Literal["key", "visitor", "anybody"]
+Derived = Literal["animation.gif", "animation.mp4", "animation.webp", "report.png"]
+"""What a walk that is done can be turned into."""
 Listing = Literal["featured", "mine"]
 
 

@@ -91,6 +91,7 @@ class Live:
             addresses=tuple(walk.shown),
             announced=tuple(self.announced),
             durations_s=tuple(walk.durations_s),
+            distances=tuple(walk.shown_distances),
             num_rendered=self.num_rendered,
             unet_evaluations=self.unet_evaluations,
             renderer_seconds=self.renderer_seconds,

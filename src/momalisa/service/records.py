@@ -56,6 +56,8 @@ class Manifest:
     announced: tuple[tuple[str, float], ...]
     """Address and place of each rendered frame, in the order in which they were announced."""
     durations_s: tuple[float, ...]
+    distances: tuple[float, ...]
+    """From each shown frame to the next, those that placed them."""
     num_rendered: int
     """Frames that were not there already."""
     unet_evaluations: int

@@ -131,7 +131,7 @@ class StoredFrames:
         """As `Frames`."""
         drawn = [_with_states_of(self._incomplete.pop(one.address, None), one) for one in drawn]
         run_parallel([partial(self._store.write_bytes, _states_key(one.address), pack(one)) for one in drawn])
-        run_parallel([partial(self._store.write_bytes, _picture_key(one.address), to_png(one.pixels)) for one in drawn])
+        run_parallel([partial(self._store.write_bytes, picture_key(one.address), to_png(one.pixels)) for one in drawn])
         for one in drawn:
             self._remember(one)
 
@@ -147,12 +147,12 @@ class StoredFrames:
         """As `Frames`."""
         if (cached := self._cache.get(address)) is not None:
             return cached.pixels
-        return from_png(self._store.read_bytes(_picture_key(address)))
+        return from_png(self._store.read_bytes(picture_key(address)))
 
     def _find(self, address: str) -> Drawn | None:
         """None also for one that is damaged: it is rendered again."""
         try:
-            picture = self._store.read_bytes(_picture_key(address))
+            picture = self._store.read_bytes(picture_key(address))
             states = self._store.read_bytes(_states_key(address))
             return unpack(address, from_png(picture), states)
         except (ObjectNotFoundError, SafetensorError, OSError, KeyError, ValueError):
@@ -209,12 +209,13 @@ def from_png(data: bytes) -> Pixels:
         return np.asarray(picture.convert("RGB"))
 
 
+def picture_key(address: str) -> str:
+    """Of a frame's picture in its folder."""
+    return f"{address}.png"
+
+
 def _with_states_of(before: Drawn | None, drawn: Drawn) -> Drawn:
     return drawn if before is None else replace(drawn, states={**before.states, **drawn.states})
-
-
-def _picture_key(address: str) -> str:
-    return f"{address}.png"
 
 
 def _states_key(address: str) -> str:

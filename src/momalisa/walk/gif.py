@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from PIL import GifImagePlugin, Image
 
 from momalisa.errors import ConfigError
-from momalisa.walk.palette import Histogram, Pixels, Quantizer, choose_palette
+from momalisa.walk.palette import Histogram, Pixels, Quantizer, choose_palette, to_oklab
 
 _TRANSPARENT = 255
 _NUM_COLORS = 255
@@ -62,12 +62,13 @@ def _changes(frames: Iterable[Pixels], quantizer: Quantizer) -> Iterator[Pixels]
     """Palette indices (H, W), transparent where the picture before can stay."""
     shown: NDArray[np.uint8] | None = None
     for pixels in frames:
-        wanted = quantizer.indices(pixels)
+        lab = to_oklab(pixels)
+        wanted = quantizer.indices(pixels, lab)
         if shown is None:
             shown = wanted
             yield wanted
             continue
-        stays = quantizer.distances(pixels, shown) <= quantizer.distances(pixels, wanted) + _KEEP_WITHIN
+        stays = quantizer.distances(lab, shown) <= quantizer.distances(lab, wanted) + _KEEP_WITHIN
         shown = np.where(stays, shown, wanted)
         yield np.where(stays, np.uint8(_TRANSPARENT), wanted)
 

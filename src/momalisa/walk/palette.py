@@ -17,6 +17,7 @@ Pixels = NDArray[np.uint8]
 
 _BINS = 32
 _LUT_BITS = 6
+_UNKNOWN = -1
 _ROUNDS = 12
 _WEIGHT = 0.75
 _CHUNK = 8192
@@ -33,10 +34,17 @@ _TO_LAB = np.array(
 
 def to_oklab(rgb: NDArray[Any]) -> Floats:
     """Colours (…, 3) of sRGB, 0–255, as lightness and two opponents, (…, 3)."""
-    encoded = np.asarray(rgb, dtype=np.float32) / 255
-    linear = np.where(encoded <= 0.04045, encoded / 12.92, ((encoded + 0.055) / 1.055) ** 2.4).astype(np.float32)
+    linear = _LINEAR[rgb] if rgb.dtype == np.uint8 else _to_linear(rgb)
     lab: Floats = np.cbrt(linear @ _TO_LMS.T) @ _TO_LAB.T
     return lab
+
+
+def _to_linear(rgb: NDArray[Any]) -> Floats:
+    encoded = np.asarray(rgb, dtype=np.float32) / 255
+    return np.where(encoded <= 0.04045, encoded / 12.92, ((encoded + 0.055) / 1.055) ** 2.4).astype(np.float32)
+
+
+_LINEAR = _to_linear(np.arange(256))
 
 
 @dataclass(slots=True)
@@ -89,33 +97,37 @@ class Quantizer:
     def __init__(self, palette: Pixels, *, strength: float = 0.25) -> None:
         self.palette = palette
         self._lab = to_oklab(palette)
-        self._lut = self._build_lut()
+        self._lut = np.full(2 ** (3 * _LUT_BITS), _UNKNOWN, dtype=np.int16)
         self._amplitude = strength * _spacing(palette)
 
-    def indices(self, pixels: Pixels) -> Pixels:
-        """(H, W) of a picture (H, W, 3)."""
+    def indices(self, pixels: Pixels, lab: Floats | None = None) -> Pixels:
+        """(H, W) of a picture (H, W, 3), whose colours in OKLab may be at hand."""
         height, width, _ = pixels.shape
         pattern = np.tile(_bayer(3), (height // 8 + 1, width // 8 + 1))[:height, :width]
         dithered = np.clip(pixels + self._amplitude * pattern[..., None], 0, 255).astype(np.uint8)
         plain = self._look_up(pixels)
         # What the palette has needs no dither.
-        return np.where(self.distances(pixels, plain) < _EXACT, plain, self._look_up(dithered))
+        exact = self.distances(to_oklab(pixels) if lab is None else lab, plain) < _EXACT
+        return np.where(exact, plain, self._look_up(dithered))
 
-    def distances(self, pixels: Pixels, indices: Pixels) -> Floats:
-        """How far a picture's colours are from those of indices, in OKLab, (H, W)."""
-        difference = to_oklab(pixels) - self._lab[indices]
-        far: Floats = np.sqrt((difference * difference).sum(axis=-1))
+    def distances(self, lab: Floats, indices: Pixels) -> Floats:
+        """How far colours in OKLab (H, W, 3) are from those of indices, (H, W)."""
+        difference = lab - self._lab[indices]
+        far: Floats = np.sqrt(np.einsum("...i,...i->...", difference, difference))
         return far
 
     def _look_up(self, pixels: Pixels) -> Pixels:
         high = (pixels >> (8 - _LUT_BITS)).astype(np.int32)
-        found: Pixels = self._lut[(high[..., 0] << 2 * _LUT_BITS) | (high[..., 1] << _LUT_BITS) | high[..., 2]]
+        codes = (high[..., 0] << 2 * _LUT_BITS) | (high[..., 1] << _LUT_BITS) | high[..., 2]
+        if (unknown := self._lut[codes] == _UNKNOWN).any():
+            self._learn(np.unique(codes[unknown]))
+        found: Pixels = self._lut[codes].astype(np.uint8)
         return found
 
-    def _build_lut(self) -> Pixels:
-        levels = (np.arange(2**_LUT_BITS) + 0.5) * 2 ** (8 - _LUT_BITS)
-        grid = np.stack(np.meshgrid(levels, levels, levels, indexing="ij"), axis=-1).reshape(-1, 3)
-        return _nearest(to_oklab(grid), self._lab).astype(np.uint8)
+    def _learn(self, codes: NDArray[np.int32]) -> None:
+        """Colours that occur for the first time: few of all that there are."""
+        channels = np.stack([codes >> 2 * _LUT_BITS, codes >> _LUT_BITS, codes], axis=-1) & (2**_LUT_BITS - 1)
+        self._lut[codes] = _nearest(to_oklab((channels + 0.5) * 2 ** (8 - _LUT_BITS)), self._lab)
 
 
 def _spread_out(lab: Floats, weights: Floats, count: int) -> list[int]:

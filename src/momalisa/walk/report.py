@@ -5,11 +5,11 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from numpy.typing import NDArray
 from PIL import Image
 
 from momalisa.walk.course import Walk
@@ -88,12 +88,18 @@ def ghost_share(pictures: Sequence[Pixels]) -> float:
     close ones): a frame counts where a weighted sum of the two explains it (R² above 0.95, both weights above 0.2),
     and the two are distinct pictures.
     """
-    ghosts: set[int] = set()
-    for num_keys in _NUM_KEYS:
-        keys = np.unique(np.linspace(0, len(pictures) - 1, num_keys).round().astype(int)).tolist()
-        for left, right in pairwise(keys):
-            ghosts |= {i for i in range(left + 1, right) if _is_blend(pictures[i], pictures[left], pictures[right])}
-    return len(ghosts) / len(pictures)
+    levels = [np.unique(np.linspace(0, len(pictures) - 1, num).round().astype(int)).tolist() for num in _NUM_KEYS]
+    keys = sorted({key for level in levels for key in level})
+    centred_keys = np.stack([_centred(pictures[key]) for key in keys])
+    between_keys = centred_keys @ centred_keys.T
+    ghosts = 0
+    for i, picture in enumerate(pictures):
+        around = [pair for level in levels for pair in pairwise(level) if pair[0] < i < pair[1]]
+        centred = _centred(picture)
+        to_keys, own = centred_keys @ centred, float(centred @ centred)
+        pairs = [[keys.index(left), keys.index(right)] for left, right in around]
+        ghosts += any(_is_blend(between_keys[np.ix_(pair, pair)], to_keys[pair], own) for pair in pairs)
+    return ghosts / len(pictures)
 
 
 def sharpness(pixels: Pixels) -> float:
@@ -112,19 +118,23 @@ def small(pixels: Pixels) -> Pixels:
 def write_report(report: WalkReport, walk: Walk, frames: Frames, path: Path) -> None:
     """As JSON or as a picture, by the file's ending."""
     if path.suffix == ".png":
-        plot_report(report, walk, frames, path)
+        plot_report(report, walk.shown_distances, [frames.pixels(walk.shown[i]) for i in in_strip(walk.shown)], path)
     else:
         path.write_text(json.dumps(asdict(report), indent=2) + "\n")
 
 
-def plot_report(report: WalkReport, walk: Walk, frames: Frames, path: Path) -> None:
-    """A strip of frames over the steps between all of them; the largest step is marked."""
-    shown, distances = walk.shown, walk.shown_distances
+def in_strip(shown: Sequence[str]) -> list[int]:
+    """Which of the shown frames stand for all of them."""
+    picked: list[int] = np.linspace(0, len(shown) - 1, min(_NUM_IN_STRIP, len(shown))).round().astype(int).tolist()
+    return picked
+
+
+def plot_report(report: WalkReport, distances: Sequence[float], pictures: Sequence[Pixels], path: Path) -> None:
+    """A strip of pictures over the steps between all frames; the largest step is marked."""
     figure = Figure(figsize=(12, 4.4), dpi=110, layout="constrained")
     FigureCanvasAgg(figure)
     strip, bars = figure.subplots(2, 1, gridspec_kw={"height_ratios": [1, 2]})
-    picked = np.linspace(0, len(shown) - 1, min(_NUM_IN_STRIP, len(shown))).round().astype(int)
-    strip.imshow(np.concatenate([frames.pixels(shown[i]) for i in picked], axis=1))
+    strip.imshow(np.concatenate(pictures, axis=1))
     strip.set_axis_off()
     colors = [_ORANGE if i == report.largest_jump else _BLUE for i in range(len(distances))]
     bars.bar(range(len(distances)), distances, color=colors, width=0.85)
@@ -146,14 +156,21 @@ def _caption(report: WalkReport) -> str:
     )
 
 
-def _is_blend(frame: Pixels, left: Pixels, right: Pixels) -> bool:
-    a, b, f = (picture.ravel() - picture.mean() for picture in (left, right, frame))
-    if a @ b > _STILL * np.sqrt((a @ a) * (b @ b)):
+def _centred(picture: Pixels) -> NDArray[np.float32]:
+    values: NDArray[np.float32] = picture.ravel().astype(np.float32)
+    values -= values.mean()
+    return values
+
+
+def _is_blend(between: NDArray[np.float32], to_both: NDArray[np.float32], own: float) -> bool:
+    """Whether a picture is a weighted sum of two, by the products of the two (2, 2), its own with them (2,), and with
+    itself."""
+    (aa, ab), (_, bb) = between.astype(np.float64)
+    if ab > _STILL * np.sqrt(aa * bb):
         return False
-    normal: Any = np.array([[a @ a, a @ b], [a @ b, b @ b]])
     try:
-        weights = np.linalg.solve(normal, np.array([a @ f, b @ f]))
+        weights = np.linalg.solve(between.astype(np.float64), to_both.astype(np.float64))
     except np.linalg.LinAlgError:  # a picture of one colour
         return False
-    rest = f - weights[0] * a - weights[1] * b
-    return bool(weights.min() > _GHOST_WEIGHT and rest @ rest < (1 - _GHOST_R2) * (f @ f))
+    rest = own - weights @ to_both
+    return bool(weights.min() > _GHOST_WEIGHT and rest < (1 - _GHOST_R2) * own)

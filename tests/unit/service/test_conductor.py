@@ -74,7 +74,7 @@ def test_a_walk_is_made_and_told_of_frame_by_frame(store: Store, models: tuple[S
         assert len(manifest.addresses) == len(manifest.announced) == len(set(manifest.addresses)) >= 6
         assert crew.num_rendered == manifest.num_rendered == len(manifest.addresses)
         assert manifest.announced[0][1] == 0
-        for name in ("animation.gif", "report.json", "report.png"):
+        for name in ("animation.gif", "report.json", "provenance.json"):
             assert store.exists(f"works/{record.work}/{name}")
         assert conductor.records.waiting_works() == []
 

@@ -50,6 +50,7 @@ def make(store: Store, clock: Clock, name: str, frames: list[str], **changes: An
         addresses=tuple(frames),
         announced=tuple((address, 0.0) for address in frames),
         durations_s=(0.05,) * len(frames),
+        distances=(1.0,) * len(frames),
         num_rendered=len(frames),
         unet_evaluations=1,
         renderer_seconds=1.0,

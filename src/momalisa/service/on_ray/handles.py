@@ -12,10 +12,9 @@ from ray.serve.handle import DeploymentHandle, DeploymentResponse
 from momalisa.errors import MomalisaError, ServiceError, UnavailableError
 from momalisa.service.crew import AssemblyResult, ChunkResult, ChunkTask, LostError
 from momalisa.service.models import ServedModel
-from momalisa.service.port import ImageRequest, ModelInfo, Owner, Quota
+from momalisa.service.port import Derived, ImageRequest, ModelInfo, Owner, Quota
 from momalisa.service.progress import Snapshot
 from momalisa.service.records import Manifest, WalkRecord
-from momalisa.walk.animation import Format
 from momalisa.walk.course import Walk
 from momalisa.walk.model_facts import ModelFacts
 from momalisa.walk.request import WalkRequest
@@ -70,9 +69,9 @@ class ServeCrew:
         """As `Crew`."""
         return await _given(self._assembler.assemble.remote(work, walk, facts))
 
-    async def animate(self, work: str, manifest: Manifest, kind: Format) -> None:
+    async def derive(self, work: str, manifest: Manifest, file: Derived) -> None:
         """As `Crew`."""
-        await _given(self._assembler.animate.remote(work, manifest, kind))
+        await _given(self._assembler.derive.remote(work, manifest, file))
 
 
 class ServeLeader:
@@ -104,9 +103,9 @@ class ServeLeader:
         """As `Leader`."""
         return await _asked(self._conductor.draw.remote(request, owner))
 
-    async def animate(self, work: str, kind: Format) -> None:
+    async def derive(self, work: str, file: Derived) -> None:
         """As `Leader`."""
-        await _asked(self._conductor.animate.remote(work, kind))
+        await _asked(self._conductor.derive.remote(work, file))
 
     async def models(self) -> tuple[ModelInfo, ...]:
         """As `Leader`."""

@@ -13,7 +13,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from momalisa.config import from_dict
 from momalisa.errors import MomalisaError
 from momalisa.service.app import create_app
-from momalisa.service.assembly import animate, assemble
+from momalisa.service.assembly import assemble, derive
 from momalisa.service.conductor import Conductor
 from momalisa.service.crew import AssemblyResult, ChunkResult, ChunkTask
 from momalisa.service.desk import Desk
@@ -21,12 +21,11 @@ from momalisa.service.models import ServedModel
 from momalisa.service.moderation import build_moderator
 from momalisa.service.on_ray.handles import ServeCrew, ServeLeader
 from momalisa.service.on_ray.scaling import QUEUED
-from momalisa.service.port import ImageRequest, ModelInfo, Owner, Quota
+from momalisa.service.port import Derived, ImageRequest, ModelInfo, Owner, Quota
 from momalisa.service.progress import Snapshot
 from momalisa.service.records import Manifest, WalkRecord
 from momalisa.service.structure import ConductorLife, GatewayLife, Structure
 from momalisa.storage import open_store
-from momalisa.walk.animation import Format
 from momalisa.walk.course import Walk
 from momalisa.walk.model_facts import ModelFacts
 from momalisa.walk.request import WalkRequest
@@ -83,9 +82,9 @@ class AssemblerDeployment:
         """As `Crew`."""
         return await asyncio.to_thread(assemble, self._store, work, walk, facts)
 
-    async def animate(self, work: str, manifest: Manifest, kind: Format) -> None:
+    async def derive(self, work: str, manifest: Manifest, file: Derived) -> None:
         """As `Crew`."""
-        await asyncio.to_thread(animate, self._store, work, manifest, kind)
+        await asyncio.to_thread(derive, self._store, work, manifest, file)
 
 
 class ConductorDeployment:
@@ -131,9 +130,9 @@ class ConductorDeployment:
         """As `Leader`."""
         return await self._conductor.draw(request, owner)
 
-    async def animate(self, work: str, kind: Format) -> None:
+    async def derive(self, work: str, file: Derived) -> None:
         """As `Leader`."""
-        await self._conductor.animate(work, kind)
+        await self._conductor.derive(work, file)
 
     async def models(self) -> tuple[ModelInfo, ...]:
         """As `Leader`."""
