@@ -61,7 +61,7 @@ def test_a_port_that_is_taken_is_named(service: Served, tmp_path: Path, capsys: 
     assert "take another --port" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("deployment", ["renderer", "conductor", "gateway", "assembler"])
+@pytest.mark.parametrize("deployment", ["renderer", "conductor", "gateway", "text_encoder", "assembler"])
 def test_a_killed_replica_costs_nothing_but_time(service: Served, deployment: str) -> None:
     client = Client(service.url)
     before = service.metrics()["momalisa_rendered_frames_total"]

@@ -1,7 +1,8 @@
-"""Renderers and an assembler in this process, that die when they are told to."""
+"""Renderers, a text encoder and an assembler in this process, that die when they are told to."""
 
 import asyncio
 from collections import Counter
+from collections.abc import Sequence
 
 from momalisa.service.assembly import assemble, derive
 from momalisa.service.crew import AssemblyResult, ChunkResult, ChunkTask, LostError
@@ -9,9 +10,11 @@ from momalisa.service.models import ServedModel
 from momalisa.service.painter import Painter
 from momalisa.service.port import Derived, ImageRequest
 from momalisa.service.records import Manifest
+from momalisa.service.text_encoder import TextEncoder
 from momalisa.storage import Store
 from momalisa.walk.course import Walk
 from momalisa.walk.model_facts import ModelFacts
+from momalisa.walk.texts import Texts
 
 
 class LocalCrew:
@@ -20,6 +23,7 @@ class LocalCrew:
     def __init__(self, store: Store, *, num_renderers: int = 1) -> None:
         self._store = store
         self._painters = [Painter(store) for _ in range(num_renderers)]
+        self._text_encoder = TextEncoder()
         self._idle = list(self._painters)
         self._has_idle = asyncio.Semaphore(num_renderers)
         self.num_slots = num_renderers
@@ -49,8 +53,11 @@ class LocalCrew:
             raise LostError("the renderer died")
         return result
 
-    async def draw_image(self, request: ImageRequest, model: ServedModel) -> bytes:
-        return await asyncio.to_thread(self._painters[0].draw_image, request, model)
+    async def encode(self, prompts: Sequence[tuple[str, str]], model: ServedModel, facts: ModelFacts) -> Texts:
+        return await asyncio.to_thread(self._text_encoder.encode, prompts, model, facts)
+
+    async def draw_image(self, request: ImageRequest, model: ServedModel, texts: Texts) -> bytes:
+        return await asyncio.to_thread(self._painters[0].draw_image, request, model, texts)
 
     async def derive(self, work: str, manifest: Manifest, file: Derived) -> None:
         await asyncio.to_thread(derive, self._store, work, manifest, file)

@@ -6,6 +6,7 @@ from typing import Any, Literal
 import numpy as np
 import torch
 from diffusers import DPMSolverMultistepScheduler, StableDiffusionPipeline
+from torch import Tensor
 
 from momalisa.diffusion.loading import Components
 
@@ -34,7 +35,6 @@ def draw(
     pictures = []
     for start in range(0, len(prompts), batch_size):
         batch = list(prompts[start : start + batch_size])
-        generators = [torch.Generator("cpu").manual_seed(s) for s in seeds[start : start + batch_size]]
         drawn = pipeline(
             batch,
             negative_prompt=[negative_prompt] * len(batch),
@@ -42,14 +42,45 @@ def draw(
             guidance_scale=guidance_scale,
             height=height,
             width=width,
-            generator=generators,
+            generator=_generators(seeds[start : start + batch_size]),
             output_type="np" if output == "pixels" else "latent",
         ).images
-        if output == "latent":
-            pictures.append(drawn.float().cpu().numpy())
-        else:
-            pictures.append((drawn * 255).round().clip(0, 255).astype(np.uint8))
+        pictures.append(drawn.float().cpu().numpy() if output == "latent" else _to_pixels(drawn))
     return np.concatenate(pictures)
+
+
+def draw_encoded(
+    components: Components,
+    embeddings: Tensor,
+    negative_embeddings: Tensor,
+    *,
+    seeds: Sequence[int],
+    num_inference_steps: int = 25,
+    guidance_scale: float = 7.5,
+    height: int | None = None,
+    width: int | None = None,
+) -> "np.ndarray[Any, np.dtype[Any]]":
+    """As `draw`, from prompts that were encoded before, (N, tokens, width) each: no text encoder is needed."""
+    where = {"device": components.unet.device, "dtype": components.unet.dtype}
+    drawn = pipeline_of(components)(
+        prompt_embeds=embeddings.to(**where),
+        negative_prompt_embeds=negative_embeddings.to(**where),
+        num_inference_steps=num_inference_steps,
+        guidance_scale=guidance_scale,
+        height=height,
+        width=width,
+        generator=_generators(seeds),
+        output_type="np",
+    ).images
+    return _to_pixels(drawn)
+
+
+def _generators(seeds: Sequence[int]) -> list[torch.Generator]:
+    return [torch.Generator("cpu").manual_seed(seed) for seed in seeds]
+
+
+def _to_pixels(drawn: "np.ndarray[Any, np.dtype[Any]]") -> "np.ndarray[Any, np.dtype[Any]]":
+    return (drawn * 255).round().clip(0, 255).astype(np.uint8)
 
 
 def pipeline_of(components: Components) -> Any:

@@ -146,9 +146,9 @@ def _session_secrets(path: Path) -> Path:
 
 
 def _num_cpus(structure: Structure) -> int:
-    """Room for all replicas by Ray's count: gateway, conductor and assembler are idle most of the time."""
-    renderers = structure.renderer.max_replicas * structure.renderer.num_cpus
-    return math.ceil(renderers + structure.gateway.num_cpus + structure.assembler.num_cpus)
+    """Room for all replicas by Ray's count: all but the renderers are idle most of the time."""
+    scales = (structure.gateway, structure.text_encoder, structure.renderer, structure.assembler)
+    return math.ceil(sum(scale.max_replicas * scale.num_cpus for scale in scales))
 
 
 def _check_port(host: str, port: int) -> None:

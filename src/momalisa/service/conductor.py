@@ -23,7 +23,7 @@ from momalisa.errors import (
     StorageError,
 )
 from momalisa.service.admission import Admission, AdmissionConfig
-from momalisa.service.crew import Crew, LostError
+from momalisa.service.crew import Crew, LostError, draw_image
 from momalisa.service.dealer import Dealer
 from momalisa.service.generations import Generations
 from momalisa.service.leading import Leading
@@ -198,8 +198,7 @@ class Conductor:
         """As `Walks`."""
         self._admission.check_capacity(len(self._live))
         self._admission.check_owner(self.num_running(owner.name), 0)
-        model, _ = self._shelf.find(request.model)
-        return await self._crew.draw_image(request, model)
+        return await draw_image(self._crew, request, *self._shelf.find(request.model))
 
     async def derive(self, work: str, file: Derived) -> None:
         """Another animation or picture of a work that is done."""

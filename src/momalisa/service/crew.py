@@ -1,6 +1,6 @@
 """Who does the work: what a conductor asks of renderers and assemblers, wherever they are."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -12,6 +12,7 @@ from momalisa.walk.course import Chunk, Walk
 from momalisa.walk.frames import Sketch
 from momalisa.walk.model_facts import ModelFacts
 from momalisa.walk.request import WalkRequest
+from momalisa.walk.texts import Texts
 
 
 class LostError(ServiceError):
@@ -31,6 +32,8 @@ class ChunkTask:
     model: ServedModel
     facts: ModelFacts
     """Of the model as it was planned with: a renderer that has another one refuses."""
+    texts: Texts
+    """Of the request's waypoints."""
     chunk: Chunk
     num_queued: int = 0
     """Chunks that wait behind it: what renderers are scaled by."""
@@ -68,11 +71,20 @@ class Crew(Protocol):
     async def draw(self, task: ChunkTask) -> ChunkResult:
         """Draws a chunk; its frames are in the bucket then."""
 
-    async def draw_image(self, request: ImageRequest, model: ServedModel) -> bytes:
-        """One picture as PNG."""
+    async def encode(self, prompts: Sequence[tuple[str, str]], model: ServedModel, facts: ModelFacts) -> Texts:
+        """Prompts, each with what it is guided away from. Raises ModelChangedError."""
+
+    async def draw_image(self, request: ImageRequest, model: ServedModel, texts: Texts) -> bytes:
+        """One picture as PNG, of its encoded prompt."""
 
     async def derive(self, work: str, manifest: Manifest, file: Derived) -> None:
         """Writes another animation or picture of a work that is done into the bucket."""
 
     async def assemble(self, work: str, walk: Walk, facts: ModelFacts) -> AssemblyResult:
         """Writes a walk's GIF and the figures of its report into the bucket."""
+
+
+async def draw_image(crew: Crew, request: ImageRequest, model: ServedModel, facts: ModelFacts) -> bytes:
+    """One picture as PNG, from its prompt."""
+    texts = await crew.encode([(request.prompt, request.negative_prompt)], model, facts)
+    return await crew.draw_image(request, model, texts)

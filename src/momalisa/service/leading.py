@@ -15,6 +15,7 @@ from momalisa.service.records import Failure, Manifest, Records
 from momalisa.storage import Store
 from momalisa.walk.course import Chunk, Course, Walk
 from momalisa.walk.placement import StoredJournal
+from momalisa.walk.texts import Texts, prompts_of
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -72,9 +73,12 @@ class Leading:
         chunk_size = facts.chunk_size(rendition.height, rendition.width)
         course = Course(live.request, rendition, chunk_size=chunk_size, first_alone=True)
         journal = StoredJournal(self._store.child(f"works/{live.work}/placements"))
+        began = self._clock()
+        texts = await self._crew.encode(prompts_of(live.request), live.order.model, facts)
+        self._metrics.stage_seconds.labels("encode").observe(self._clock() - began)
         while chunks := await asyncio.to_thread(course.advance, journal):
             live.addresses = frozenset(chunks[0].addresses.values())
-            results = self._dealer.deal(live.work, [_task(live, chunk) for chunk in chunks])
+            results = self._dealer.deal(live.work, [_task(live, texts, chunk) for chunk in chunks])
             for chunk, drawing in zip(chunks, results, strict=True):
                 result = await drawing
                 await self._look_at(chunk)
@@ -107,6 +111,8 @@ class Leading:
         return live.manifest(walk, dict(assembled.report), self._clock())
 
 
-def _task(live: Live, chunk: Chunk) -> ChunkTask:
+def _task(live: Live, texts: Texts, chunk: Chunk) -> ChunkTask:
     order = live.order
-    return ChunkTask(work=live.work, request=order.request, model=order.model, facts=order.facts, chunk=chunk)
+    return ChunkTask(
+        work=live.work, request=order.request, model=order.model, facts=order.facts, texts=texts, chunk=chunk
+    )

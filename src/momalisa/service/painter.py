@@ -1,27 +1,33 @@
 """What a renderer does: models in memory, chunks drawn from the bucket into it."""
 
 import time
-from collections import OrderedDict
 from threading import Lock
 
-from momalisa.diffusion.sampling import draw
+import torch
+
+from momalisa.diffusion.loading import ALL_PARTS
+from momalisa.diffusion.sampling import draw_encoded
 from momalisa.service.crew import ChunkResult, ChunkTask, ModelChangedError
 from momalisa.service.ledger import Ledger
 from momalisa.service.models import ServedModel
 from momalisa.service.pictures import load_pictures
 from momalisa.service.port import ImageRequest
+from momalisa.service.recent import Recent
 from momalisa.storage import Store
 from momalisa.walk.frames import StoredFrames, to_png
 from momalisa.walk.model_facts import ModelFacts
 from momalisa.walk.render import Renderer, facts_of
 from momalisa.walk.settings import Settings
 from momalisa.walk.studio import Studio
+from momalisa.walk.texts import Texts
 from momalisa.walk.walk import draw_chunk
 
 _FRAMES_S = 3600.0
 """So long frames are remembered: well below the grace after which retention removes what nobody refers to."""
 _MAX_RENDERERS = 8
 """Walks whose texts and noise are kept; a few MiB each."""
+_PARTS = tuple(part for part in ALL_PARTS if part != "text_encoder")
+"""Prompts come encoded."""
 
 
 class Painter:
@@ -35,9 +41,9 @@ class Painter:
         max_models: int = 1,
     ) -> None:
         self._store = store
-        self._settings, self._max_models = settings or Settings(), max_models
-        self._studios: OrderedDict[tuple[str, str | None], Studio] = OrderedDict()
-        self._renderers: OrderedDict[str, Renderer] = OrderedDict()
+        self._settings = settings or Settings()
+        self._studios: Recent[tuple[str, str | None], Studio] = Recent(max_models)
+        self._renderers: Recent[str, Renderer] = Recent(_MAX_RENDERERS)
         self._frames, self._frames_since = StoredFrames(store.child("frames")), time.monotonic()
         self._ledger = Ledger(store)
         self._turn = Lock()
@@ -52,19 +58,19 @@ class Painter:
         with self._turn:
             return self._draw(task)
 
-    def draw_image(self, request: ImageRequest, model: ServedModel) -> bytes:
+    def draw_image(self, request: ImageRequest, model: ServedModel, texts: Texts) -> bytes:
         """One picture as PNG. Raises ConfigError for a size that the model cannot draw."""
         with self._turn:
             height, width = request.height, request.width
             facts = self._facts(model)
             facts.latent_shape(height or facts.default_size, width or facts.default_size)
-            (pixels,) = draw(
+            (pixels,) = draw_encoded(
                 self._studio(model).components,
-                [request.prompt],
+                torch.from_numpy(texts.prompts),
+                torch.from_numpy(texts.negative_prompts),
                 seeds=[request.seed],
                 num_inference_steps=request.num_inference_steps,
                 guidance_scale=request.guidance_scale,
-                negative_prompt=request.negative_prompt,
                 height=height,
                 width=width,
             )
@@ -90,12 +96,7 @@ class Painter:
     def _renderer(self, task: ChunkTask) -> Renderer:
         if self._facts(task.model) != task.facts:
             raise ModelChangedError(f"the model {task.model.id} has changed since this walk was planned")
-        if task.work not in self._renderers:
-            self._renderers[task.work] = self._new_renderer(task)
-        self._renderers.move_to_end(task.work)
-        while len(self._renderers) > _MAX_RENDERERS:
-            self._renderers.popitem(last=False)
-        return self._renderers[task.work]
+        return self._renderers.get(task.work, lambda: self._new_renderer(task))
 
     def _facts(self, model: ServedModel) -> ModelFacts:
         studio = self._studio(model)
@@ -104,15 +105,16 @@ class Painter:
     def _new_renderer(self, task: ChunkTask) -> Renderer:
         studio, request = self._studio(task.model), task.request
         return Renderer(
-            studio.components, request, pictures=load_pictures(self._store, request), sketcher=studio.sketcher
+            studio.components,
+            request,
+            pictures=load_pictures(self._store, request),
+            sketcher=studio.sketcher,
+            texts=task.texts,
         )
 
     def _studio(self, model: ServedModel) -> Studio:
-        key = model.uri, model.revision
-        if key not in self._studios:
-            while len(self._studios) >= self._max_models:
-                self._studios.popitem(last=False)
-                self._renderers.clear()  # they hold the model
-            self._studios[key] = Studio(model.uri, model.revision, self._settings)
-        self._studios.move_to_end(key)
-        return self._studios[key]
+        return self._studios.get((model.uri, model.revision), lambda: self._load(model))
+
+    def _load(self, model: ServedModel) -> Studio:
+        self._renderers.clear()  # they hold the model that has just gone
+        return Studio(model.uri, model.revision, self._settings, parts=_PARTS)

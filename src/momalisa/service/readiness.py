@@ -5,7 +5,7 @@ import logging
 from dataclasses import replace
 
 from momalisa.errors import MomalisaError, StorageError
-from momalisa.service.crew import Crew
+from momalisa.service.crew import Crew, draw_image
 from momalisa.service.generations import Generations
 from momalisa.service.models import Shelf
 from momalisa.service.port import ImageRequest
@@ -28,7 +28,7 @@ class Readiness:
         while not self.is_ready:
             try:
                 model = self._shelf.infos()[0].id
-                await self._crew.draw_image(replace(_CANARY, model=model), self._shelf.find(model)[0])
+                await draw_image(self._crew, replace(_CANARY, model=model), *self._shelf.find(model))
                 await asyncio.to_thread(self._generations.enter)
             except MomalisaError as e:
                 _LOGGER.warning("no picture could be drawn yet: %s", e)

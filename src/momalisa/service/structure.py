@@ -40,12 +40,18 @@ class Structure:
     release: str = ""
     """Of two releases on one bucket the one that was ready later serves, and the other sends its clients on."""
     gateway: Scale = field(default_factory=lambda: Scale(num_cpus=0.5))
+    text_encoder: Scale = field(default_factory=lambda: Scale(num_cpus=0.5))
+    """Without a GPU it takes a tenth of a second for a prompt of Stable Diffusion 1.x."""
     renderer: Scale = field(default_factory=Scale)
     """`min_replicas` may be 0: the first chunk wakes one."""
     assembler: Scale = field(default_factory=Scale)
     max_models_per_renderer: int = 1
     """In memory at once; the one that was not used for longest goes first."""
+    max_models_per_text_encoder: int = 4
     drawing: Settings = field(default_factory=Settings)
+    """Of the renderers."""
+    encoding: Settings = field(default_factory=Settings)
+    """Of the text encoders."""
     max_open_requests: int = 2000
     """Of one gateway, event streams among them."""
     is_open: bool = False
@@ -58,10 +64,11 @@ class Structure:
     vertex: VertexRoutes | None = None
 
     def __post_init__(self) -> None:
-        if self.gateway.min_replicas < 1 or self.assembler.min_replicas < 1:
-            raise ValueError("gateway and assembler need at least one replica: only renderers can sleep")
-        if self.max_models_per_renderer < 1:
-            raise ValueError(f"max_models_per_renderer is {self.max_models_per_renderer}: take at least 1")
+        if any(scale.min_replicas < 1 for scale in (self.gateway, self.text_encoder, self.assembler)):
+            raise ValueError("gateway, text_encoder and assembler need at least one replica: only renderers can sleep")
+        for name in ("max_models_per_renderer", "max_models_per_text_encoder"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} is {getattr(self, name)}: take at least 1")
 
     def edge(self, life: "GatewayLife") -> EdgeConfig:
         """What a gateway is told. Raises ConfigError for secrets that cannot be read."""

@@ -1,6 +1,6 @@
 """Under what each frame is drawn: texts, guidance, adapters, noise and pictures, blended between waypoints."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import torch
@@ -14,6 +14,7 @@ from momalisa.walk.frames import Pixels, pixels_sha256
 from momalisa.walk.path import Point, lerp, slerp
 from momalisa.walk.request import WalkRequest
 from momalisa.walk.sampler import Conditions
+from momalisa.walk.texts import Texts, prompts_of
 
 Array = NDArray[np.float32]
 
@@ -21,8 +22,8 @@ Array = NDArray[np.float32]
 class WalkConditions:
     """The waypoints' embeddings, noise and latents, computed once; any point's blend of them.
 
-    `pictures` are the waypoints' own, uint8 (H, W, 3) at the walk's size, by their SHA-256. Raises ConfigError for one
-    that is missing or of another size.
+    `texts` are the waypoints' prompts, where those were encoded elsewhere; `pictures` are their own, uint8 (H, W, 3) at
+    the walk's size, by their SHA-256. Raises ConfigError for one that is missing or of another size.
     """
 
     def __init__(
@@ -33,17 +34,17 @@ class WalkConditions:
         *,
         adapters: Adapters,
         pictures: Mapping[str, Pixels] | None = None,
+        texts: Texts | None = None,
     ) -> None:
         self._path = request.path
         self._unet = components.unet
         waypoints = [request.settled(i) for i in range(len(request.waypoints))]
         self._adapter_weights = [[w.adapters.get(uri, 0.0) for uri in adapters.uris] for w in waypoints]
-        self._embeddings, self._negatives = [], []
-        for waypoint, weights in zip(waypoints, self._adapter_weights, strict=True):
-            adapters.set_weights(torch.tensor([weights]))
-            both = encode_prompts(components, [waypoint.prompt, waypoint.negative_prompt or ""]).float().cpu().numpy()
-            self._embeddings.append(both[0])
-            self._negatives.append(both[1])
+        self._texts = texts or encode_texts(
+            components,
+            prompts_of(request),
+            before=lambda i: adapters.set_weights(torch.tensor([self._adapter_weights[i]])),
+        )
         self._scales = [1.0 if w.guidance_scale is None else float(w.guidance_scale) for w in waypoints]
         self._noises = [initial_noise(w.seed or 0, latent_shape) for w in waypoints]
         self._turns_embeddings = request.embeddings == "slerp"
@@ -56,8 +57,8 @@ class WalkConditions:
     def at(self, points: Sequence[Point]) -> Conditions:
         """What the frames at these points are drawn under, on the UNet's device."""
         return Conditions(
-            embeddings=self._tensor([self._text(self._embeddings, point) for point in points]),
-            negative_embeddings=self._tensor([self._text(self._negatives, point) for point in points]),
+            embeddings=self._tensor([self._text(self._texts.prompts, point) for point in points]),
+            negative_embeddings=self._tensor([self._text(self._texts.negative_prompts, point) for point in points]),
             guidance_scales=self._tensor([self._share(self._scales, point) for point in points]),
             adapter_weights=self._tensor([self._share(self._adapter_weights, point) for point in points]),
         )
@@ -74,7 +75,7 @@ class WalkConditions:
         blend = self._path.blend(point)
         return self._pictures[blend.second if blend.weight else blend.first]
 
-    def _text(self, texts: Sequence[Array], point: Point) -> Array:
+    def _text(self, texts: Array, point: Point) -> Array:
         blend = self._path.blend(point)
         first, second = texts[blend.first], texts[blend.second]
         mixed: Array = (
@@ -90,6 +91,21 @@ class WalkConditions:
 
     def _tensor(self, rows: Sequence[Array]) -> torch.Tensor:
         return torch.from_numpy(np.stack(rows)).to(self._unet.device)
+
+
+def encode_texts(
+    components: Components, prompts: Sequence[tuple[str, str]], *, before: Callable[[int], None] = lambda _: None
+) -> Texts:
+    """Encodes prompts, each together with its negative one, so that its numbers do not depend on the others.
+
+    `before` is called with each one's number, to set the text encoder's adapters.
+    """
+    pairs = []
+    for number, pair in enumerate(prompts):
+        before(number)
+        pairs.append(encode_prompts(components, pair).float().cpu().numpy())
+    both = np.stack(pairs)
+    return Texts(prompts=both[:, 0], negative_prompts=both[:, 1])
 
 
 def initial_noise(seed: int, shape: tuple[int, int, int]) -> Array:

@@ -16,11 +16,13 @@ from momalisa.walk.plan import Frame
 from momalisa.walk.request import WalkRequest
 from momalisa.walk.sampler import BatchState, Sampler, between
 from momalisa.walk.sketches import Sketcher, sketcher_for
+from momalisa.walk.texts import Texts
 
 
 class Renderer:
     """Draws chunks of one walk's frames with a loaded model; what the frames have in common is computed once.
 
+    With `texts` that were encoded elsewhere the components need no text encoder.
     Raises ConfigError for a size that the model cannot draw, and for a picture that is missing or of another size.
     """
 
@@ -32,6 +34,7 @@ class Renderer:
         adapters: Adapters | None = None,
         pictures: Mapping[str, Pixels] | None = None,
         sketcher: Sketcher | None = None,
+        texts: Texts | None = None,
     ) -> None:
         adapters = adapters or Adapters(components, [])
         self._components = components
@@ -40,7 +43,7 @@ class Renderer:
         self._facts = facts_of(components, self._sketcher)
         self.rendition = self._facts.rendition(request, adapters.fingerprints)
         shape = self._facts.latent_shape(self.rendition.height, self.rendition.width)
-        self._conditions = WalkConditions(request, components, shape, adapters=adapters, pictures=pictures)
+        self._conditions = WalkConditions(request, components, shape, adapters=adapters, pictures=pictures, texts=texts)
         self._sampler = Sampler(
             components,
             num_inference_steps=request.num_inference_steps,

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 
-from momalisa.diffusion.loading import Components, load_components
+from momalisa.diffusion.loading import ALL_PARTS, Components, Part, load_components
 from momalisa.errors import ConfigError
 from momalisa.lora.adapters import Adapters
 from momalisa.storage import Store
@@ -56,11 +56,18 @@ class Made:
 class Studio:
     """One model, loaded once. Raises ModelError where it cannot be, ConfigError for a device that is not there."""
 
-    def __init__(self, model: str, revision: str | None = None, settings: Settings | None = None) -> None:
+    def __init__(
+        self,
+        model: str,
+        revision: str | None = None,
+        settings: Settings | None = None,
+        *,
+        parts: Sequence[Part] = ALL_PARTS,
+    ) -> None:
         settings = settings or Settings()
-        device = _device(settings.device)
-        dtype = DTYPES[settings.dtype or ("float16" if device.type == "cuda" else "float32")]
-        self.components = prepare(load_components(model, revision=revision, dtype=dtype), device, settings)
+        device, dtype = placed(settings)
+        components = load_components(model, revision=revision, parts=parts, dtype=dtype)
+        self.components = prepare(components, device, settings)
         self.sketcher: Sketcher = LpipsSketcher(settings.lpips) if settings.lpips else sketcher_for(self.components)
 
     def make(
@@ -107,6 +114,12 @@ def make_gif(request: WalkRequest, path: Path, *, enlarge: int = 1) -> WalkRepor
         made = studio.make(request, MemoryFrames(), on_chunk=lambda chunk: advance(len(chunk)))
     write_animation(made.animation(enlarge=enlarge), path)
     return made.report
+
+
+def placed(settings: Settings) -> tuple[torch.device, torch.dtype]:
+    """Where a model is, and in which precision. Raises ConfigError for a device that is not there."""
+    device = _device(settings.device)
+    return device, DTYPES[settings.dtype or ("float16" if device.type == "cuda" else "float32")]
 
 
 def prepare(components: Components, device: torch.device, settings: Settings) -> Components:

@@ -43,7 +43,7 @@ def raised_there(error: Exception) -> RayTaskError:
 
 
 def crew(error: Exception) -> ServeCrew:
-    return ServeCrew(Handle(error), Handle(error))  # type: ignore[arg-type]
+    return ServeCrew(Handle(error), Handle(error), Handle(error))  # type: ignore[arg-type]
 
 
 def test_our_own_errors_arrive_as_they_were_raised() -> None:

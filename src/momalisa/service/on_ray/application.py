@@ -19,12 +19,15 @@ from momalisa.service.on_ray.replicas import (
     ConductorDeployment,
     GatewayDeployment,
     RendererDeployment,
+    TextEncoderDeployment,
 )
 from momalisa.service.on_ray.scaling import scale_renderers
 from momalisa.service.structure import Life, Scale, Structure
 
 _APPLICATION, _CONDUCTOR, _GATEWAY = "momalisa", "conductor", "gateway"
 _LOOK_S = 0.2
+_MAX_ENCODINGS = 100
+"""With a text encoder at once: they take a hundredth of a second each."""
 _MAX_ONGOING = 10_000
 """Of the conductor, in which whoever waits for news costs nothing."""
 
@@ -43,6 +46,9 @@ def build_app(args: Mapping[str, Any]) -> serve.Application:
         max_ongoing_requests=CHUNKS_PER_RENDERER,
         policy=AutoscalingPolicy(policy_function=scale_renderers),
     )
+    text_encoder = _deployment(
+        TextEncoderDeployment, "text_encoder", structure.text_encoder, max_ongoing_requests=_MAX_ENCODINGS
+    )
     assembler = _deployment(AssemblerDeployment, "assembler", structure.assembler, max_ongoing_requests=2)
     conductor = _deployment(
         ConductorDeployment,
@@ -58,7 +64,8 @@ def build_app(args: Mapping[str, Any]) -> serve.Application:
         max_ongoing_requests=structure.max_open_requests,
         user_config=to_dict(life.gateway),
     )
-    return gateway.bind(structure, conductor.bind(structure, renderer.bind(structure), assembler.bind(structure)))
+    crew = [each.bind(structure) for each in (text_encoder, renderer, assembler)]
+    return gateway.bind(structure, conductor.bind(structure, *crew))
 
 
 def _deployment(

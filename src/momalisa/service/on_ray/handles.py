@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from collections.abc import Sequence
 from typing import TypeVar
 
 from ray import serve
@@ -18,6 +19,7 @@ from momalisa.service.records import Manifest, WalkRecord
 from momalisa.walk.course import Walk
 from momalisa.walk.model_facts import ModelFacts
 from momalisa.walk.request import WalkRequest
+from momalisa.walk.texts import Texts
 
 T = TypeVar("T")
 
@@ -32,8 +34,8 @@ _LOGGER = logging.getLogger(__name__)
 class ServeCrew:
     """Implements `Crew` with handles."""
 
-    def __init__(self, renderer: DeploymentHandle, assembler: DeploymentHandle) -> None:
-        self._renderer, self._assembler = renderer, assembler
+    def __init__(self, text_encoder: DeploymentHandle, renderer: DeploymentHandle, assembler: DeploymentHandle) -> None:
+        self._text_encoder, self._renderer, self._assembler = text_encoder, renderer, assembler
         self._num_renderers = 1
 
     @property
@@ -61,9 +63,13 @@ class ServeCrew:
         """As `Crew`."""
         return await _given(self._renderer.draw.remote(task))
 
-    async def draw_image(self, request: ImageRequest, model: ServedModel) -> bytes:
+    async def encode(self, prompts: Sequence[tuple[str, str]], model: ServedModel, facts: ModelFacts) -> Texts:
         """As `Crew`."""
-        return await _given(self._renderer.draw_image.remote(request, model))
+        return await _given(self._text_encoder.encode.remote(prompts, model, facts))
+
+    async def draw_image(self, request: ImageRequest, model: ServedModel, texts: Texts) -> bytes:
+        """As `Crew`."""
+        return await _given(self._renderer.draw_image.remote(request, model, texts))
 
     async def assemble(self, work: str, walk: Walk, facts: ModelFacts) -> AssemblyResult:
         """As `Crew`."""

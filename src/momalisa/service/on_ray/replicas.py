@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ray import serve
@@ -29,6 +29,7 @@ from momalisa.storage import open_store
 from momalisa.walk.course import Walk
 from momalisa.walk.model_facts import ModelFacts
 from momalisa.walk.request import WalkRequest
+from momalisa.walk.texts import Texts
 
 _FORGET_S = 10.0
 """So long a renderer that draws nothing goes on telling how long the queue was."""
@@ -36,11 +37,24 @@ _WATCH_S = 3.0
 _LOGGER = logging.getLogger(__name__)
 
 
+class TextEncoderDeployment:
+    """Encodes prompts, so that renderers have their memory for drawing."""
+
+    def __init__(self, structure: Structure) -> None:
+        from momalisa.service.text_encoder import TextEncoder  # torch
+
+        self._encoder = TextEncoder(settings=structure.encoding, max_models=structure.max_models_per_text_encoder)
+
+    async def encode(self, prompts: Sequence[tuple[str, str]], model: ServedModel, facts: ModelFacts) -> Texts:
+        """As `Crew`."""
+        return await asyncio.to_thread(self._encoder.encode, prompts, model, facts)
+
+
 class RendererDeployment:
     """Draws one chunk at a time."""
 
     def __init__(self, structure: Structure) -> None:
-        from momalisa.service.painter import Painter  # torch, which no other replica needs
+        from momalisa.service.painter import Painter  # torch
 
         self._painter = Painter(
             open_store(structure.bucket),
@@ -61,10 +75,10 @@ class RendererDeployment:
         async with self._turn:
             return await asyncio.to_thread(self._painter.draw, task)
 
-    async def draw_image(self, request: ImageRequest, model: ServedModel) -> bytes:
+    async def draw_image(self, request: ImageRequest, model: ServedModel, texts: Texts) -> bytes:
         """As `Crew`."""
         async with self._turn:
-            return await asyncio.to_thread(self._painter.draw_image, request, model)
+            return await asyncio.to_thread(self._painter.draw_image, request, model, texts)
 
     def record_autoscaling_stats(self) -> dict[str, float]:
         """What Ray Serve's controller asks of every replica: the conductor's queue, as of the last chunk."""
@@ -90,8 +104,14 @@ class AssemblerDeployment:
 class ConductorDeployment:
     """Leads works; one replica, which begins anew from the bucket whenever it dies."""
 
-    def __init__(self, structure: Structure, renderer: DeploymentHandle, assembler: DeploymentHandle) -> None:
-        self._crew = ServeCrew(renderer, assembler)
+    def __init__(
+        self,
+        structure: Structure,
+        text_encoder: DeploymentHandle,
+        renderer: DeploymentHandle,
+        assembler: DeploymentHandle,
+    ) -> None:
+        self._crew = ServeCrew(text_encoder, renderer, assembler)
         self._conductor = Conductor(open_store(structure.bucket), self._crew, release=structure.release)
         self._counting: asyncio.Task[None] | None = None
 

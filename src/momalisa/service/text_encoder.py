@@ -1,0 +1,39 @@
+"""What a text encoder's replica does: prompts become embeddings, once for all renderers of a work."""
+
+from collections.abc import Sequence
+from threading import Lock
+
+from momalisa.diffusion.loading import Components, load_components
+from momalisa.service.crew import ModelChangedError
+from momalisa.service.models import ServedModel
+from momalisa.service.recent import Recent
+from momalisa.walk.conditions import encode_texts
+from momalisa.walk.model_facts import ModelFacts
+from momalisa.walk.settings import Settings
+from momalisa.walk.studio import placed
+from momalisa.walk.texts import Texts
+
+
+class TextEncoder:
+    """Encodes one request at a time, in whatever thread. Models that were not used for longest go first."""
+
+    def __init__(self, *, settings: Settings | None = None, max_models: int = 4) -> None:
+        self._settings = settings or Settings()
+        self._encoders: Recent[tuple[str, str | None], Components] = Recent(max_models)
+        self._turn = Lock()
+
+    def encode(self, prompts: Sequence[tuple[str, str]], model: ServedModel, facts: ModelFacts) -> Texts:
+        """Prompts, each with what it is guided away from.
+
+        Raises ModelError for a model that cannot be loaded, ModelChangedError for one that is not that of the facts.
+        """
+        with self._turn:
+            components = self._encoders.get((model.uri, model.revision), lambda: self._load(model))
+            if components.fingerprints["text_encoder"] != facts.fingerprints["text_encoder"]:
+                raise ModelChangedError(f"the model {model.id} has changed since this was planned")
+            return encode_texts(components, prompts)
+
+    def _load(self, model: ServedModel) -> Components:
+        device, dtype = placed(self._settings)
+        loaded = load_components(model.uri, revision=model.revision, parts=("tokenizer", "text_encoder"), dtype=dtype)
+        return loaded.to(device)
