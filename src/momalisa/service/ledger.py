@@ -26,6 +26,8 @@ class Totals:
     """Of all that is in the ledger."""
 
     num_rendered: int = 0
+    num_drawn_twice: int = 0
+    """Of them, those that were in the bucket when they came to be kept."""
     unet_evaluations: int = 0
     renderer_seconds: float = 0.0
     ends: Counter[str] = field(default_factory=Counter)
@@ -34,6 +36,7 @@ class Totals:
     def __add__(self, other: "Totals") -> "Totals":
         return Totals(
             num_rendered=self.num_rendered + other.num_rendered,
+            num_drawn_twice=self.num_drawn_twice + other.num_drawn_twice,
             unet_evaluations=self.unet_evaluations + other.unet_evaluations,
             renderer_seconds=self.renderer_seconds + other.renderer_seconds,
             ends=self.ends + other.ends,
@@ -48,9 +51,12 @@ class Ledger:
         self._by_hour: dict[str, Totals] = {}
         self._looked_at: float | None = None
 
-    def enter_chunk(self, work: str, num_rendered: int, unet_evaluations: int, seconds: float) -> None:
-        """A drawing by which so many frames are in the bucket that were not."""
-        name = f"{work}.{secrets.token_hex(6)}.{num_rendered}.{unet_evaluations}.{round(seconds * 1000)}"
+    def enter_chunk(
+        self, work: str, *, num_rendered: int, num_drawn_twice: int, unet_evaluations: int, seconds: float
+    ) -> None:
+        """A drawing by which so many frames are in the bucket that were not, but for those that were drawn twice."""
+        figures = (num_rendered, num_drawn_twice, unet_evaluations, round(seconds * 1000))
+        name = ".".join([work, secrets.token_hex(6), *map(str, figures)])
         self._store.create(f"{_FOLDER}/{_hour(self._clock())}/{name}", b"")
 
     def enter_end(self, work: str, end: End) -> None:
@@ -87,7 +93,10 @@ def _parse(name: str) -> Totals:
     parts = name.split(".")
     if len(parts) == 2:
         return Totals(ends=Counter([parts[1]]))
-    _, _, frames, evaluations, milliseconds = parts
+    num_rendered, num_drawn_twice, evaluations, milliseconds = (int(part) for part in parts[2:])
     return Totals(
-        num_rendered=int(frames), unet_evaluations=int(evaluations), renderer_seconds=int(milliseconds) / 1000
+        num_rendered=num_rendered,
+        num_drawn_twice=num_drawn_twice,
+        unet_evaluations=evaluations,
+        renderer_seconds=milliseconds / 1000,
     )

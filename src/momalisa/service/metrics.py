@@ -61,6 +61,11 @@ class _TotalsCollector:
         yield works
         yield CounterMetricFamily("momalisa_rendered_frames", "Frames that were rendered", value=totals.num_rendered)
         yield CounterMetricFamily(
+            "momalisa_frames_drawn_twice",
+            "Of them, those that somebody else had drawn meanwhile",
+            value=totals.num_drawn_twice,
+        )
+        yield CounterMetricFamily(
             "momalisa_unet_evaluations", "Latents that went through the UNet", value=totals.unet_evaluations
         )
         yield CounterMetricFamily(

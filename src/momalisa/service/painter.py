@@ -81,11 +81,18 @@ class Painter:
         if began - self._frames_since > _FRAMES_S:
             self._frames, self._frames_since = StoredFrames(self._store.child("frames")), began
         renderer = self._renderer(task)
-        before = renderer.num_evaluations
+        before, twice_before = renderer.num_evaluations, self._frames.num_drawn_twice
         drawn, num_rendered = draw_chunk(renderer, task.chunk, self._frames)
         num_evaluations, seconds = renderer.num_evaluations - before, time.monotonic() - began
         if num_rendered:
-            self._ledger.enter_chunk(task.work, num_rendered, num_evaluations, seconds)
+            num_twice = self._frames.num_drawn_twice - twice_before
+            self._ledger.enter_chunk(
+                task.work,
+                num_rendered=num_rendered,
+                num_drawn_twice=num_twice,
+                unet_evaluations=num_evaluations,
+                seconds=seconds,
+            )
         return ChunkResult(
             sketches={frame.index: one.sketch for frame, one in zip(task.chunk.frames, drawn, strict=True)},
             num_rendered=num_rendered,

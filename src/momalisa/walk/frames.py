@@ -17,7 +17,7 @@ from PIL import Image
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
-from momalisa.errors import ObjectNotFoundError
+from momalisa.errors import AlreadyExistsError, ObjectNotFoundError
 from momalisa.storage import Store
 from momalisa.storage.backend import run_parallel
 
@@ -109,6 +109,8 @@ class StoredFrames:
         self._cache_bytes = cache_mib * 2**20
         self._cache: dict[str, Drawn] = {}
         self._incomplete: dict[str, Drawn] = {}
+        self.num_drawn_twice = 0
+        """Frames that came to be kept where there was one: somebody else drew them at the same time."""
         self._lock = Lock()
 
     def missing(self, wanted: Mapping[str, Collection[int]]) -> set[str]:
@@ -129,9 +131,10 @@ class StoredFrames:
 
     def keep(self, drawn: Sequence[Drawn]) -> None:
         """As `Frames`."""
-        drawn = [_with_states_of(self._incomplete.pop(one.address, None), one) for one in drawn]
+        incomplete = {one.address: self._incomplete.pop(one.address, None) for one in drawn}
+        drawn = [_with_states_of(incomplete[one.address], one) for one in drawn]
         run_parallel([partial(self._store.write_bytes, _states_key(one.address), pack(one)) for one in drawn])
-        run_parallel([partial(self._store.write_bytes, picture_key(one.address), to_png(one.pixels)) for one in drawn])
+        run_parallel([partial(self._keep_picture, one, incomplete[one.address] is not None) for one in drawn])
         for one in drawn:
             self._remember(one)
 
@@ -148,6 +151,16 @@ class StoredFrames:
         if (cached := self._cache.get(address)) is not None:
             return cached.pixels
         return from_png(self._store.read_bytes(picture_key(address)))
+
+    def _keep_picture(self, drawn: Drawn, is_known: bool) -> None:
+        key, png = picture_key(drawn.address), to_png(drawn.pixels)
+        try:
+            self._store.create(key, png)
+        except AlreadyExistsError:
+            self._store.write_bytes(key, png)  # the one that is there may be damaged
+            if not is_known:
+                with self._lock:
+                    self.num_drawn_twice += 1
 
     def _find(self, address: str) -> Drawn | None:
         """None also for one that is damaged: it is rendered again."""

@@ -22,10 +22,11 @@ def test_totals_are_those_of_all_processes_before_and_after_a_restart(tmp_path: 
     reader = Ledger(store, clock)
     for hour in range(4):
         for renderer in renderers:
-            renderer.enter_chunk(f"work-{hour}", 16, 100, 1.25)
+            renderer.enter_chunk(f"work-{hour}", num_rendered=16, num_drawn_twice=1, unet_evaluations=100, seconds=1.25)
         totals = reader.totals()
         assert totals == reader.totals() == Ledger(store, clock).totals()
         assert totals.num_rendered == 32 * (hour + 1)
+        assert totals.num_drawn_twice == 2 * (hour + 1)
         assert totals.unet_evaluations == 200 * (hour + 1)
         assert totals.renderer_seconds == 2.5 * (hour + 1)
         clock.now += _HOUR_S
@@ -37,7 +38,7 @@ def test_what_a_late_clock_enters_is_counted(tmp_path: Path) -> None:
     reader.totals()
     clock.now += _HOUR_S
     reader.totals()
-    Ledger(store, late).enter_chunk("work", 3, 9, 0.5)
+    Ledger(store, late).enter_chunk("work", num_rendered=3, num_drawn_twice=0, unet_evaluations=9, seconds=0.5)
     assert reader.totals().num_rendered == 3
 
 

@@ -227,3 +227,21 @@ def test_frames_in_memory_and_at_a_uri_are_the_same(folder: Path) -> None:
         kept.keep([drawn])
         assert kept.missing({drawn.address: [3], "b" * 64: []}) == {"b" * 64}
         assert kept.missing({drawn.address: [3, 4]}) == {drawn.address}
+
+
+def test_a_frame_that_somebody_else_drew_meanwhile_is_counted(components: Components, folder: Path) -> None:
+    store = open_store(folder / "frames")
+    mine, others = StoredFrames(store), StoredFrames(store)
+    walk, _ = render(components, request(), others)
+    drawn = [others.load(address) for address in walk.addresses[:3]]
+    mine.keep(drawn)
+    assert (mine.num_drawn_twice, others.num_drawn_twice) == (3, 0)
+
+
+def test_a_damaged_picture_is_replaced(components: Components, folder: Path) -> None:
+    store = open_store(folder / "frames")
+    walk, _ = render(components, request(), StoredFrames(store))
+    address = walk.addresses[0]
+    store.write_bytes(f"{address}.png", b"no picture")
+    render(components, request(), StoredFrames(store))
+    assert StoredFrames(store).load(address).address == address
