@@ -10,6 +10,8 @@ PYTHON ?= $(shell for python in python3.11 python3.12 python3; do \
 export RAY_USAGE_STATS_ENABLED ?= 0
 export TOKENIZERS_PARALLELISM ?= false
 export PYTHONWARNINGS ?= ignore
+export TRANSFORMERS_VERBOSITY ?= error
+export DIFFUSERS_VERBOSITY ?= error
 
 .PHONY: help setup demo serve lint format type test test-all bench lock clean
 

@@ -13,10 +13,12 @@ from momalisa.client import Client
 from momalisa.errors import UnauthorizedError
 from momalisa.service import command
 from momalisa.storage import open_store
+from tests.support.collector import collector
 from tests.support.served import CHUNK_SIZE, Served, served
 from tests.support.small_sd import save_small_sd
 
 NUM_RENDERER_DEATHS = 1
+PARTS = ("gateway", "conductor", "text_encoder", "renderer", "assembler")
 SETTINGS = {"num_frames": 12, "num_inference_steps": 6}
 
 
@@ -90,6 +92,34 @@ def test_a_cancelled_walk_frees_the_renderers_within_a_chunk(service: Served) ->
     time.sleep(2.0)
     assert service.metrics()["momalisa_rendered_frames_total"] == first
     assert service.metrics()["momalisa_queued_chunks"] == 0
+
+
+def test_every_part_logs_what_it_did_for_a_walk(service: Served, tmp_path: Path) -> None:
+    walk = Client(service.url).walk("dots", "waves in a log", **SETTINGS)
+    of_walk = [line for line in service.log_lines() if line.get("walk_id") == walk.id]
+    assert {line["deployment"].rpartition("_")[2] for line in of_walk} >= {
+        "gateway",
+        "conductor",
+        "encoder",
+        "renderer",
+        "assembler",
+    }
+    assert {"work_id", "request_id", "levelname", "message"} <= next(
+        line for line in of_walk if "drawn now" in line["message"]
+    ).keys()
+
+
+def test_a_request_is_traced_through_every_part(tmp_path: Path) -> None:
+    model = save_small_sd(tmp_path / "small")
+    with collector() as spans:
+        environment = {"OTEL_EXPORTER_OTLP_ENDPOINT": spans.url, "OTEL_BSP_SCHEDULE_DELAY": "200"}
+        with served(tmp_path, "--model", f"small={model}", "--open", "--traces", environment=environment) as running:
+            walk = Client(running.url).walk("dots", "waves", **SETTINGS)
+            time.sleep(2.0)
+    of_walk = [span for span in spans.received if span.attributes.get("momalisa.walk_id") == walk.id]
+    [drawn_in] = {span.trace_id for span in of_walk if span.attributes.get("momalisa.work_id")}
+    parts = {name for span in spans.received if span.trace_id == drawn_in for name in PARTS if name in span.name}
+    assert parts == set(PARTS)
 
 
 def test_without_open_only_sessions_and_keys_may_ask(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """The service as `serve/app.py` starts it, in processes of its own."""
 
+import json
 import os
 import signal
 import socket
@@ -49,6 +50,11 @@ class Served:
         victims = self.replicas(deployment)
         assert victims, f"no replica of {deployment} runs"
         victims[0].kill()
+
+    def log_lines(self) -> list[dict[str, str]]:
+        """What replicas have logged so far, line by line."""
+        files = (self.bucket.parent / "logs").glob("replica_*.log")
+        return [json.loads(line) for file in files for line in file.read_text().splitlines()]
 
     def metrics(self) -> dict[str, float]:
         """The figures of /metrics, by name and labels."""

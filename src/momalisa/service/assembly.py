@@ -1,6 +1,7 @@
 """What an assembler does: frames in the bucket become animations and reports in the bucket."""
 
 import json
+import logging
 import tempfile
 import time
 from collections.abc import Iterable
@@ -20,6 +21,7 @@ from momalisa.walk.model_facts import ModelFacts
 from momalisa.walk.provenance import provenance_of
 from momalisa.walk.report import WalkReport, in_strip, plot_report, report_of, write_report
 
+_LOGGER = logging.getLogger(__name__)
 _PROVENANCE, _REPORT, _GIF = "provenance.json", "report.json", "animation.gif"
 
 
@@ -40,7 +42,9 @@ def assemble(store: Store, work: str, walk: Walk, facts: ModelFacts) -> Assembly
         files = (_GIF, _PROVENANCE, _REPORT)
         run_parallel([partial(store.upload, folder / file, f"works/{work}/{file}") for file in files])
     figures = {name: float(value) for name, value in asdict(report).items()}
-    return AssemblyResult(report={**figures, "assembly_seconds": time.monotonic() - began})
+    seconds = time.monotonic() - began
+    _LOGGER.info("an animation of %d frames", report.num_frames, extra={"seconds": round(seconds, 3)})
+    return AssemblyResult(report={**figures, "assembly_seconds": seconds})
 
 
 def derive(store: Store, work: str, manifest: Manifest, file: Derived) -> None:

@@ -1,6 +1,7 @@
 """Starts the service on this machine, prints its address, and stays until it is told to go."""
 
 import argparse
+import importlib
 import json
 import math
 import os
@@ -47,6 +48,8 @@ def _run(flags: argparse.Namespace) -> int:
     structure, life = _structure(flags), _life(flags)
     open_store(structure.bucket).list("ledger")  # a bucket that cannot be reached is told now
     _check_port(flags.host, flags.port)
+    if flags.traces:
+        _check_exporter()
     # Ray and Serve read these as they are imported.
     os.environ.setdefault("RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH", _CALLBACK)
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
@@ -54,12 +57,15 @@ def _run(flags: argparse.Namespace) -> int:
 
     began = time.monotonic()
     print("starting Ray, the service and its model: half a minute or more …", flush=True)
-    with ray_here(host=flags.host, port=flags.port, num_cpus=_num_cpus(structure), verbose=flags.verbose):
+    with ray_here(
+        host=flags.host, port=flags.port, num_cpus=_num_cpus(structure), verbose=flags.verbose, traces=flags.traces
+    ):
         deploy(structure, life)
         wait_until_it_runs(_READY_S)
         address = f"http://{'localhost' if flags.host == _LOCALHOST else flags.host}:{flags.port}"
         _wait_until_ready(f"{address}/readyz")
         print(f"ready after {time.monotonic() - began:.0f} s: {address} (Ctrl-C ends it)", flush=True)
+        print(f"logs: {structure.log_folder}", flush=True)
         _stay(lambda: _change(flags, lambda life: deploy(structure, life)))
         print("stopping: walks that are not done go on at the next start", flush=True)
     return 0
@@ -122,6 +128,8 @@ def _structure(flags: argparse.Namespace) -> Structure:
         session_secrets_file=_session_secrets(folder / "session-secrets"),
         keys_file=None if flags.keys is None else flags.keys.resolve(),
         web_folder=_WEB_FOLDER if _WEB_FOLDER.is_dir() else None,
+        log_encoding="TEXT" if flags.verbose else "JSON",
+        log_folder=(folder / "logs").resolve(),
     )
 
 
@@ -162,6 +170,13 @@ def _check_port(host: str, port: int) -> None:
             raise ConfigError(f"{host}:{port} cannot be served on: {e.strerror}; take another --port") from e
 
 
+def _check_exporter() -> None:
+    try:
+        importlib.import_module("opentelemetry.exporter.otlp.proto.http.trace_exporter")
+    except ImportError as e:
+        raise ConfigError("--traces needs OpenTelemetry's exporter: pip install 'momalisa[traces]'") from e
+
+
 def _wait_until_ready(url: str) -> None:
     until = time.monotonic() + _READY_S
     while time.monotonic() < until:
@@ -194,6 +209,9 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--gpus-per-renderer", type=float, default=0.0, metavar="G", help="may be a part of one")
     parser.add_argument("--open", action="store_true", help="anybody may ask for walks, without key or session")
     parser.add_argument("--keys", type=Path, metavar="FILE", help="API keys; see the service's README")
+    parser.add_argument(
+        "--traces", action="store_true", help="OpenTelemetry, to the collector at $OTEL_EXPORTER_OTLP_ENDPOINT"
+    )
     parser.add_argument("--verbose", action="store_true", help="print what Ray and the replicas log")
     flags = parser.parse_args(arguments)
     if flags.renderers < 1:

@@ -29,6 +29,7 @@ from momalisa.service.generations import Generations
 from momalisa.service.leading import Leading
 from momalisa.service.leases import Leases, held
 from momalisa.service.ledger import Ledger
+from momalisa.service.log_ids import note
 from momalisa.service.metrics import Metrics
 from momalisa.service.models import ServedModel, Shelf
 from momalisa.service.moderation import Moderator
@@ -147,6 +148,7 @@ class Conductor:
         is_done = isinstance(await asyncio.to_thread(self.records.outcome, work), Manifest)
         await self._check(owner, is_new=not is_done and work not in self._live)
         record = WalkRecord(id=new_id(), work=work, owner=owner.name, created_at=self._clock(), request=request)
+        note(walk_id=record.id, work_id=work)
         order = WorkOrder(request=rendered, model=model, facts=facts, owner=owner.name)
         await asyncio.to_thread(partial(self.records.create_walk, record, order, is_done=is_done))
         if idempotency_key is not None:
@@ -154,6 +156,7 @@ class Conductor:
             if first != record.id:  # the same request came twice at the same moment
                 await asyncio.to_thread(self.records.delete_walk, record)
                 return _same(await asyncio.to_thread(self.records.walk, first), request)
+        _LOGGER.info("taken on: %d frames with %s", request.num_frames, request.model, extra={"is_done": is_done})
         if not is_done:
             self.take_up(work, order)
         return record
@@ -267,6 +270,7 @@ class Conductor:
 
     async def _lead(self, live: Live) -> None:
         """From the claim to the manifest."""
+        note(work_id=live.work)
         is_mine = False
         try:
             async with held(self._leases, live.work, renew_s=self._config.renew_s) as is_mine:
@@ -301,6 +305,8 @@ class Conductor:
         self._metrics.work_seconds.observe(self._clock() - live.began_at)
         await asyncio.to_thread(self.records.end_work, live.work, outcome)
         live.state = "done" if isinstance(outcome, Manifest) else "failed"
+        seconds = self._clock() - live.began_at
+        _LOGGER.info("%s: %d frames", live.state, len(live.announced), extra={"seconds": round(seconds, 3)})
         await asyncio.to_thread(self._ledger.enter_end, live.work, live.state)
 
     async def _sweep(self) -> None:

@@ -1,6 +1,7 @@
 """`Walks` on a bucket and a conductor: what the routes talk to."""
 
 import asyncio
+import logging
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import UTC, datetime
@@ -15,6 +16,7 @@ from momalisa.errors import (
     ObjectNotFoundError,
     UnavailableError,
 )
+from momalisa.service.log_ids import note
 from momalisa.service.pictures import keep_picture
 from momalisa.service.port import (
     Derived,
@@ -35,6 +37,7 @@ from momalisa.storage import Store
 from momalisa.walk.animation import Format
 from momalisa.walk.request import WalkRequest
 
+_LOGGER = logging.getLogger(__name__)
 _ANIMATIONS: Mapping[Format, Derived] = {
     "gif": "animation.gif",
     "mp4": "animation.mp4",
@@ -89,7 +92,10 @@ class Desk:
 
     async def submit(self, request: WalkRequest, owner: Owner, *, idempotency_key: str | None = None) -> WalkStatus:
         """As `Walks`."""
-        return await self._status(await self._leader.admit(request, owner, idempotency_key=idempotency_key))
+        record = await self._leader.admit(request, owner, idempotency_key=idempotency_key)
+        note(walk_id=record.id)
+        _LOGGER.info("a walk for a %s", owner.kind)
+        return await self._status(record)
 
     async def status(self, walk_id: str) -> WalkStatus:
         """As `Walks`."""
@@ -203,6 +209,7 @@ class Desk:
         return await self._leader.metrics()
 
     async def _record(self, walk_id: str) -> WalkRecord:
+        note(walk_id=walk_id)
         return await asyncio.to_thread(self._records.walk, walk_id)
 
     async def _manifest(self, record: WalkRecord) -> Manifest:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from momalisa.errors import MomalisaError, RefusedError, StorageError
 from momalisa.service.crew import ChunkResult, ChunkTask, Crew, LostError, ModelChangedError
 from momalisa.service.dealer import Dealer
+from momalisa.service.log_ids import ids, note
 from momalisa.service.metrics import Metrics
 from momalisa.service.moderation import Moderator
 from momalisa.service.progress import Live, Pace
@@ -44,9 +45,11 @@ class Leading:
         Raises StorageError and LostError, after which it can be led again: what is drawn is found.
         """
         try:
-            if await asyncio.to_thread(self._is_over, live.work):
+            wanted_by = await asyncio.to_thread(self._records.wanted_by, live.work)
+            if not wanted_by or await asyncio.to_thread(self._records.outcome, live.work) is not None:
                 await asyncio.to_thread(self._records.give_up, live.work)
                 return None
+            note(**{"walk_id": wanted_by[0], **ids()})
             walk = await self._render(live)
             return await self._assemble(live, walk)
         except (StorageError, LostError):
@@ -60,9 +63,6 @@ class Leading:
         except Exception:
             _LOGGER.exception("work %s failed", live.work)
             return self._failure("internal", "a part of the service failed; its log says why")
-
-    def _is_over(self, work: str) -> bool:
-        return not self._records.wanted_by(work) or self._records.outcome(work) is not None
 
     def _failure(self, code: str, detail: str) -> Failure:
         return Failure(code=code, detail=detail, ended_at=self._clock())

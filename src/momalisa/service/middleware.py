@@ -15,8 +15,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from momalisa.errors import TooLargeError, UnavailableError
 from momalisa.service import problems
 from momalisa.service.config import Limits
+from momalisa.service.log_ids import noted
 from momalisa.service.ray_headers import without_ray_serve
-from momalisa.service.request_ids import accept, request_id
+from momalisa.service.request_ids import accept
 
 _DIGITS = 18
 _LOGGER = logging.getLogger(__name__)
@@ -52,17 +53,15 @@ class Envelope:
         cookies: list[str] = []
         scope = {**scope, COOKIES: cookies}
         identity = accept(Headers(scope=scope).get(REQUEST_ID))
-        token = request_id.set(identity)
         sender = _Dressed(send, identity, cookies)
-        try:
-            await self._app(scope, receive, sender)
-        except Exception:  # the edge: whatever it was, the client gets an answer and the log the trace
-            _LOGGER.exception("%s failed", scope["method"])
-            if sender.has_started:
-                raise  # the server cuts the connection: the client must not take a part for the whole
-            await problems.problem(problems.INTERNAL)(scope, receive, sender)
-        finally:
-            request_id.reset(token)
+        with noted(request_id=identity):
+            try:
+                await self._app(scope, receive, sender)
+            except Exception:  # the edge: whatever it was, the client gets an answer and the log the trace
+                _LOGGER.exception("%s failed", scope["method"])
+                if sender.has_started:
+                    raise  # the server cuts the connection: the client must not take a part for the whole
+                await problems.problem(problems.INTERNAL)(scope, receive, sender)
 
 
 class _Dressed:

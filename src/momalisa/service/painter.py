@@ -1,5 +1,6 @@
 """What a renderer does: models in memory, chunks drawn from the bucket into it."""
 
+import logging
 import time
 from threading import Lock
 
@@ -22,6 +23,7 @@ from momalisa.walk.studio import Studio
 from momalisa.walk.texts import Texts
 from momalisa.walk.walk import draw_chunk
 
+_LOGGER = logging.getLogger(__name__)
 _FRAMES_S = 3600.0
 """So long frames are remembered: well below the grace after which retention removes what nobody refers to."""
 _MAX_RENDERERS = 8
@@ -93,6 +95,12 @@ class Painter:
                 unet_evaluations=num_evaluations,
                 seconds=seconds,
             )
+        _LOGGER.info(
+            "%d frames, %d of them drawn now",
+            len(drawn),
+            num_rendered,
+            extra={"seconds": round(seconds, 3), "unet_evaluations": num_evaluations},
+        )
         return ChunkResult(
             sketches={frame.index: one.sketch for frame, one in zip(task.chunk.frames, drawn, strict=True)},
             num_rendered=num_rendered,

@@ -1,22 +1,9 @@
-"""Which request a line of the log belongs to."""
+"""Which request is which, for clients, proxies and the log."""
 
-import logging
 import re
 import uuid
-from contextvars import ContextVar
-
-request_id: ContextVar[str] = ContextVar("request_id", default="-")
 
 _SANE = re.compile(rb"[A-Za-z0-9._-]{1,64}")
-
-
-class RequestIdFilter(logging.Filter):
-    """Gives every record a `request_id`, for the formatter."""
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        """Lets everything through."""
-        record.request_id = request_id.get()
-        return True
 
 
 def accept(given: str | None) -> str:

@@ -6,6 +6,7 @@ the deployments' `user_config`: Ray Serve hands a new one to replicas that run.
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 from momalisa.errors import ConfigError
 from momalisa.service.admission import AdmissionConfig
@@ -61,6 +62,10 @@ class Structure:
     keys_file: Path | None = None
     web_folder: Path | None = None
     serves_metrics: bool = True
+    log_encoding: Literal["JSON", "TEXT"] = "JSON"
+    """Of the replicas' logs, which tell the request, walk and work that each line is of."""
+    log_folder: Path | None = None
+    """None: Ray's own."""
     vertex: VertexRoutes | None = None
 
     def __post_init__(self) -> None:

@@ -1,5 +1,7 @@
 """What a text encoder's replica does: prompts become embeddings, once for all renderers of a work."""
 
+import logging
+import time
 from collections.abc import Sequence
 from threading import Lock
 
@@ -12,6 +14,8 @@ from momalisa.walk.model_facts import ModelFacts
 from momalisa.walk.settings import Settings
 from momalisa.walk.studio import placed
 from momalisa.walk.texts import Texts
+
+_LOGGER = logging.getLogger(__name__)
 
 
 class TextEncoder:
@@ -31,7 +35,10 @@ class TextEncoder:
             components = self._encoders.get((model.uri, model.revision), lambda: self._load(model))
             if components.fingerprints["text_encoder"] != facts.fingerprints["text_encoder"]:
                 raise ModelChangedError(f"the model {model.id} has changed since this was planned")
-            return encode_texts(components, prompts)
+            began = time.monotonic()
+            texts = encode_texts(components, prompts)
+        _LOGGER.info("%d prompts encoded", len(prompts), extra={"seconds": round(time.monotonic() - began, 3)})
+        return texts
 
     def _load(self, model: ServedModel) -> Components:
         device, dtype = placed(self._settings)

@@ -1,14 +1,13 @@
 import asyncio
-import logging
 from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
 
 from momalisa.service.config import Limits
+from momalisa.service.log_ids import IdsFilter, ids
 from momalisa.service.middleware import Bounds
 from momalisa.service.ray_headers import in_front_of_ray_serve, without_ray_serve
-from momalisa.service.request_ids import RequestIdFilter, request_id
 from tests.support.asgi import Exchange, http_scope
 from tests.support.fake_walks import FakeWalks
 from tests.support.virtual_time import run_virtually
@@ -47,12 +46,12 @@ def test_a_request_id_is_kept_where_it_is_sane(kiosk: TestClient, given: str, is
 
 def test_the_log_has_the_request_id(kiosk: TestClient, walks: FakeWalks, caplog: pytest.LogCaptureFixture) -> None:
     walks.fails_with = RuntimeError("trouble")
-    caplog.handler.addFilter(RequestIdFilter())
+    caplog.handler.addFilter(IdsFilter())
 
     kiosk.get("/v1/walks", headers={"X-Request-Id": "r-7"})
 
     assert {getattr(record, "request_id", None) for record in caplog.records if "failed" in record.message} == {"r-7"}
-    assert request_id.get() == "-"
+    assert ids() == {}
 
 
 def test_an_address_that_is_not_there_and_a_method_that_is_not_taken(kiosk: TestClient) -> None:
@@ -166,10 +165,3 @@ def test_ray_serves_second_request_id_is_taken_away() -> None:
 def test_other_protocols_pass(make_app: MakeApp) -> None:
     with client_of(make_app()) as client:  # lifespan
         assert client.get("/healthz").status_code == 200
-
-
-def test_a_filter_lets_everything_through() -> None:
-    record = logging.makeLogRecord({})
-
-    assert RequestIdFilter().filter(record)
-    assert record.__dict__["request_id"] == "-"

@@ -9,7 +9,7 @@ import ray
 from ray import serve
 from ray.serve.config import AutoscalingConfig, AutoscalingPolicy, HTTPOptions
 from ray.serve.context import _get_global_client
-from ray.serve.schema import DeploymentSchema, ServeApplicationSchema, ServeDeploySchema
+from ray.serve.schema import DeploymentSchema, LoggingConfig, ServeApplicationSchema, ServeDeploySchema, TracingConfig
 
 from momalisa.config import from_dict, to_dict
 from momalisa.errors import ServiceError
@@ -22,6 +22,7 @@ from momalisa.service.on_ray.replicas import (
     TextEncoderDeployment,
 )
 from momalisa.service.on_ray.scaling import scale_renderers
+from momalisa.service.on_ray.telemetry import otlp_exporter
 from momalisa.service.structure import Life, Scale, Structure
 
 _APPLICATION, _CONDUCTOR, _GATEWAY = "momalisa", "conductor", "gateway"
@@ -40,6 +41,7 @@ def build_app(args: Mapping[str, Any]) -> serve.Application:
     """
     structure, life = from_dict(Structure, args), Life()
     renderer = _deployment(
+        structure,
         RendererDeployment,
         RENDERER,
         structure.renderer,
@@ -47,10 +49,11 @@ def build_app(args: Mapping[str, Any]) -> serve.Application:
         policy=AutoscalingPolicy(policy_function=scale_renderers),
     )
     text_encoder = _deployment(
-        TextEncoderDeployment, "text_encoder", structure.text_encoder, max_ongoing_requests=_MAX_ENCODINGS
+        structure, TextEncoderDeployment, "text_encoder", structure.text_encoder, max_ongoing_requests=_MAX_ENCODINGS
     )
-    assembler = _deployment(AssemblerDeployment, "assembler", structure.assembler, max_ongoing_requests=2)
+    assembler = _deployment(structure, AssemblerDeployment, "assembler", structure.assembler, max_ongoing_requests=2)
     conductor = _deployment(
+        structure,
         ConductorDeployment,
         _CONDUCTOR,
         Scale(num_cpus=0),
@@ -58,9 +61,11 @@ def build_app(args: Mapping[str, Any]) -> serve.Application:
         user_config=to_dict(life.conductor),
     )
     gateway = _deployment(
+        structure,
         GatewayDeployment,
         _GATEWAY,
         structure.gateway,
+        logs_access=True,
         max_ongoing_requests=structure.max_open_requests,
         user_config=to_dict(life.gateway),
     )
@@ -69,7 +74,14 @@ def build_app(args: Mapping[str, Any]) -> serve.Application:
 
 
 def _deployment(
-    replica: type, name: str, scale: Scale, *, policy: AutoscalingPolicy | None = None, **options: Any
+    structure: Structure,
+    replica: type,
+    name: str,
+    scale: Scale,
+    *,
+    policy: AutoscalingPolicy | None = None,
+    logs_access: bool = False,
+    **options: Any,
 ) -> serve.Deployment:
     if scale.min_replicas == scale.max_replicas:
         options["num_replicas"] = scale.min_replicas
@@ -86,13 +98,21 @@ def _deployment(
         name=name,
         ray_actor_options={"num_cpus": scale.num_cpus, "num_gpus": scale.num_gpus},
         max_surge_percent=100,
+        logging_config=LoggingConfig(
+            encoding=structure.log_encoding,
+            logs_dir=None if structure.log_folder is None else str(structure.log_folder),
+            enable_access_log=logs_access,
+        ),
         **options,
     )
 
 
 @contextmanager
-def ray_here(*, host: str, port: int, num_cpus: int, verbose: bool) -> Iterator[None]:
-    """Ray and Serve on this machine, for as long as the block."""
+def ray_here(*, host: str, port: int, num_cpus: int, verbose: bool, traces: bool = False) -> Iterator[None]:
+    """Ray and Serve on this machine, for as long as the block.
+
+    `traces`: every request is traced, and told to the collector that the environment names.
+    """
     ray.init(
         address="local",
         num_cpus=num_cpus,
@@ -101,7 +121,9 @@ def ray_here(*, host: str, port: int, num_cpus: int, verbose: bool) -> Iterator[
         logging_level="INFO" if verbose else "ERROR",
     )
     try:
-        serve.start(http_options=HTTPOptions(host=host, port=port))
+        exporter = f"{otlp_exporter.__module__}:{otlp_exporter.__name__}"
+        tracing = TracingConfig(enabled=traces, exporter_import_path=exporter, sampling_ratio=1.0)
+        serve.start(http_options=HTTPOptions(host=host, port=port), tracing_config=tracing)
         yield
     finally:
         serve.delete(_APPLICATION)  # works are given back; Serve itself ends with Ray

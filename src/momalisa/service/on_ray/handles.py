@@ -12,6 +12,7 @@ from ray.serve.handle import DeploymentHandle, DeploymentResponse
 
 from momalisa.errors import MomalisaError, ServiceError, UnavailableError
 from momalisa.service.crew import AssemblyResult, ChunkResult, ChunkTask, LostError
+from momalisa.service.log_ids import ids
 from momalisa.service.models import ServedModel
 from momalisa.service.port import Derived, ImageRequest, ModelInfo, Owner, Quota
 from momalisa.service.progress import Snapshot
@@ -57,27 +58,27 @@ class ServeCrew:
 
     async def describe(self, model: ServedModel) -> ModelFacts:
         """As `Crew`."""
-        return await _given(self._renderer.describe.remote(model))
+        return await _given(self._renderer.describe.remote(ids(), model))
 
     async def draw(self, task: ChunkTask) -> ChunkResult:
         """As `Crew`."""
-        return await _given(self._renderer.draw.remote(task))
+        return await _given(self._renderer.draw.remote(ids(), task))
 
     async def encode(self, prompts: Sequence[tuple[str, str]], model: ServedModel, facts: ModelFacts) -> Texts:
         """As `Crew`."""
-        return await _given(self._text_encoder.encode.remote(prompts, model, facts))
+        return await _given(self._text_encoder.encode.remote(ids(), prompts, model, facts))
 
     async def draw_image(self, request: ImageRequest, model: ServedModel, texts: Texts) -> bytes:
         """As `Crew`."""
-        return await _given(self._renderer.draw_image.remote(request, model, texts))
+        return await _given(self._renderer.draw_image.remote(ids(), request, model, texts))
 
     async def assemble(self, work: str, walk: Walk, facts: ModelFacts) -> AssemblyResult:
         """As `Crew`."""
-        return await _given(self._assembler.assemble.remote(work, walk, facts))
+        return await _given(self._assembler.assemble.remote(ids(), work, walk, facts))
 
     async def derive(self, work: str, manifest: Manifest, file: Derived) -> None:
         """As `Crew`."""
-        await _given(self._assembler.derive.remote(work, manifest, file))
+        await _given(self._assembler.derive.remote(ids(), work, manifest, file))
 
 
 class ServeLeader:
@@ -88,49 +89,49 @@ class ServeLeader:
 
     async def admit(self, request: WalkRequest, owner: Owner, *, idempotency_key: str | None = None) -> WalkRecord:
         """As `Leader`."""
-        return await _asked(self._conductor.admit.remote(request, owner, idempotency_key=idempotency_key))
+        return await _asked(self._conductor.admit.remote(ids(), request, owner, idempotency_key=idempotency_key))
 
     async def withdraw(self, record: WalkRecord) -> None:
         """As `Leader`."""
-        await _asked(self._conductor.withdraw.remote(record))
+        await _asked(self._conductor.withdraw.remote(ids(), record))
 
     async def news(self, work: str, known: Snapshot | None, timeout_s: float) -> Snapshot | None:
         """As `Leader`. None while nobody answers: the work is in the bucket, and will be taken up again."""
         try:
-            return await _asked(self._conductor.news.remote(work, known, timeout_s))
+            return await _asked(self._conductor.news.remote(ids(), work, known, timeout_s))
         except UnavailableError:
             return None
 
     async def quota(self, owner: Owner) -> Quota:
         """As `Leader`."""
-        return await _asked(self._conductor.quota.remote(owner))
+        return await _asked(self._conductor.quota.remote(ids(), owner))
 
     async def draw(self, request: ImageRequest, owner: Owner) -> bytes:
         """As `Leader`."""
-        return await _asked(self._conductor.draw.remote(request, owner))
+        return await _asked(self._conductor.draw.remote(ids(), request, owner))
 
     async def derive(self, work: str, file: Derived) -> None:
         """As `Leader`."""
-        await _asked(self._conductor.derive.remote(work, file))
+        await _asked(self._conductor.derive.remote(ids(), work, file))
 
     async def models(self) -> tuple[ModelInfo, ...]:
         """As `Leader`."""
-        return await _asked(self._conductor.models.remote())
+        return await _asked(self._conductor.models.remote(ids()))
 
     async def has_successor(self) -> bool:
         """As `Leader`. Not as far as anybody knows, while nobody answers."""
         try:
-            return await _asked(self._conductor.has_successor.remote())
+            return await _asked(self._conductor.has_successor.remote(ids()))
         except UnavailableError:
             return False
 
     async def is_ready(self) -> bool:
         """As `Leader`."""
-        return await _asked(self._conductor.is_ready.remote())
+        return await _asked(self._conductor.is_ready.remote(ids()))
 
     async def metrics(self) -> str:
         """As `Leader`."""
-        return await _asked(self._conductor.metrics.remote())
+        return await _asked(self._conductor.metrics.remote(ids()))
 
 
 async def _given(response: DeploymentResponse[T]) -> T:

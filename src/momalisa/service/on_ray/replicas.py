@@ -21,6 +21,7 @@ from momalisa.service.models import ServedModel
 from momalisa.service.moderation import build_moderator
 from momalisa.service.on_ray.handles import ServeCrew, ServeLeader
 from momalisa.service.on_ray.scaling import QUEUED
+from momalisa.service.on_ray.telemetry import log_as_serve_does, with_ids
 from momalisa.service.port import Derived, ImageRequest, ModelInfo, Owner, Quota
 from momalisa.service.progress import Snapshot
 from momalisa.service.records import Manifest, WalkRecord
@@ -43,8 +44,10 @@ class TextEncoderDeployment:
     def __init__(self, structure: Structure) -> None:
         from momalisa.service.text_encoder import TextEncoder  # torch
 
+        log_as_serve_does()
         self._encoder = TextEncoder(settings=structure.encoding, max_models=structure.max_models_per_text_encoder)
 
+    @with_ids
     async def encode(self, prompts: Sequence[tuple[str, str]], model: ServedModel, facts: ModelFacts) -> Texts:
         """As `Crew`."""
         return await asyncio.to_thread(self._encoder.encode, prompts, model, facts)
@@ -56,6 +59,7 @@ class RendererDeployment:
     def __init__(self, structure: Structure) -> None:
         from momalisa.service.painter import Painter  # torch
 
+        log_as_serve_does()
         self._painter = Painter(
             open_store(structure.bucket),
             settings=structure.drawing,
@@ -64,17 +68,20 @@ class RendererDeployment:
         self._turn = asyncio.Lock()
         self._num_queued, self._heard_at = 0, 0.0
 
+    @with_ids
     async def describe(self, model: ServedModel) -> ModelFacts:
         """As `Crew`."""
         async with self._turn:
             return await asyncio.to_thread(self._painter.describe, model)
 
+    @with_ids
     async def draw(self, task: ChunkTask) -> ChunkResult:
         """As `Crew`. A chunk that is called off while it waits for its turn is not drawn."""
         self._num_queued, self._heard_at = task.num_queued, time.monotonic()
         async with self._turn:
             return await asyncio.to_thread(self._painter.draw, task)
 
+    @with_ids
     async def draw_image(self, request: ImageRequest, model: ServedModel, texts: Texts) -> bytes:
         """As `Crew`."""
         async with self._turn:
@@ -90,12 +97,15 @@ class AssemblerDeployment:
     """Writes animations and reports."""
 
     def __init__(self, structure: Structure) -> None:
+        log_as_serve_does()
         self._store = open_store(structure.bucket)
 
+    @with_ids
     async def assemble(self, work: str, walk: Walk, facts: ModelFacts) -> AssemblyResult:
         """As `Crew`."""
         return await asyncio.to_thread(assemble, self._store, work, walk, facts)
 
+    @with_ids
     async def derive(self, work: str, manifest: Manifest, file: Derived) -> None:
         """As `Crew`."""
         await asyncio.to_thread(derive, self._store, work, manifest, file)
@@ -111,6 +121,7 @@ class ConductorDeployment:
         renderer: DeploymentHandle,
         assembler: DeploymentHandle,
     ) -> None:
+        log_as_serve_does()
         self._crew = ServeCrew(text_encoder, renderer, assembler)
         self._conductor = Conductor(open_store(structure.bucket), self._crew, release=structure.release)
         self._counting: asyncio.Task[None] | None = None
@@ -130,42 +141,52 @@ class ConductorDeployment:
             self._counting = asyncio.create_task(self._crew.count())
             self._conductor.start()
 
+    @with_ids
     async def admit(self, request: WalkRequest, owner: Owner, *, idempotency_key: str | None = None) -> WalkRecord:
         """As `Leader`."""
         return await self._conductor.admit(request, owner, idempotency_key=idempotency_key)
 
+    @with_ids
     async def withdraw(self, record: WalkRecord) -> None:
         """As `Leader`."""
         await self._conductor.withdraw(record)
 
+    @with_ids
     async def news(self, work: str, known: Snapshot | None, timeout_s: float) -> Snapshot | None:
         """As `Leader`."""
         return await self._conductor.news(work, known, timeout_s)
 
+    @with_ids
     async def quota(self, owner: Owner) -> Quota:
         """As `Leader`."""
         return await self._conductor.quota(owner)
 
+    @with_ids
     async def draw(self, request: ImageRequest, owner: Owner) -> bytes:
         """As `Leader`."""
         return await self._conductor.draw(request, owner)
 
+    @with_ids
     async def derive(self, work: str, file: Derived) -> None:
         """As `Leader`."""
         await self._conductor.derive(work, file)
 
+    @with_ids
     async def models(self) -> tuple[ModelInfo, ...]:
         """As `Leader`."""
         return await self._conductor.models()
 
+    @with_ids
     async def is_ready(self) -> bool:
         """As `Leader`."""
         return await self._conductor.is_ready()
 
+    @with_ids
     async def has_successor(self) -> bool:
         """As `Leader`."""
         return await self._conductor.has_successor()
 
+    @with_ids
     async def metrics(self) -> str:
         """As `Leader`."""
         return await self._conductor.metrics()
@@ -205,6 +226,7 @@ class GatewayDeployment:
     """REST, and the page."""
 
     def __init__(self, structure: Structure, conductor: DeploymentHandle) -> None:
+        log_as_serve_does()
         self._structure, self._leader = structure, ServeLeader(conductor)
         self._desk = Desk(open_store(structure.bucket), self._leader)
         self._front = _Front()
