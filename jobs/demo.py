@@ -8,7 +8,8 @@ import sys
 from pathlib import Path
 
 from momalisa.demo import DemoConfig, run_demo
-from momalisa.errors import InputError, MomalisaError
+from momalisa.errors import MomalisaError
+from momalisa.terminal import failed
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -23,8 +24,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         return run_demo(config)
     except MomalisaError as e:
-        print(f"error: {e}", file=sys.stderr)
-        return 2 if isinstance(e, InputError) else 1
+        return failed(e)
 
 
 def _parse(arguments: list[str] | None) -> argparse.Namespace:

@@ -14,7 +14,7 @@ from momalisa.errors import MomalisaError
 from momalisa.styles import install, quality
 from momalisa.styles.classifier import StyleClassifier
 from momalisa.styles.training import StyleTrainConfig, train_classifier
-from momalisa.terminal import step_reporter
+from momalisa.terminal import failed, step_reporter
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -32,8 +32,7 @@ def main(arguments: list[str] | None = None) -> int:
         if flags.install:
             print(f"installed in {install.install(net, figures, num_steps=flags.steps)}")
     except MomalisaError as e:
-        print(f"error: {e}", file=sys.stderr)
-        return 2
+        return failed(e)
     return 0
 
 

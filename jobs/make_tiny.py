@@ -11,9 +11,10 @@ from pathlib import Path
 import torch
 
 from momalisa.config import override
-from momalisa.errors import InputError, MomalisaError
+from momalisa.errors import MomalisaError
 from momalisa.models.making import MakeConfig, install_tiny, make_tiny, measure_vae
 from momalisa.recipes import recipe
+from momalisa.terminal import failed
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -34,8 +35,7 @@ def main(arguments: list[str] | None = None) -> int:
         else:
             print(f"look at it: python tests/bench/learning.py --model {work}/run/export")
     except MomalisaError as e:
-        print(f"error: {e}", file=sys.stderr)
-        return 2 if isinstance(e, InputError) else 1
+        return failed(e)
     return 0
 
 

@@ -7,7 +7,8 @@ import argparse
 import sys
 
 from momalisa.artworks.captions import DEFAULT_TEMPLATE
-from momalisa.errors import ConfigError, InputError, MomalisaError
+from momalisa.errors import ConfigError, MomalisaError
+from momalisa.terminal import failed
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -16,8 +17,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         _run(flags)
     except MomalisaError as e:
-        print(f"error: {e}", file=sys.stderr)
-        return 2 if isinstance(e, InputError) else 1
+        return failed(e)
     return 0
 
 

@@ -7,8 +7,9 @@ import argparse
 import sys
 
 from momalisa.config import override
-from momalisa.errors import InputError, MomalisaError
+from momalisa.errors import MomalisaError
 from momalisa.recipes import RECIPES, recipe
+from momalisa.terminal import failed
 from momalisa.training.submit import run_training
 
 
@@ -23,12 +24,8 @@ def main(arguments: list[str] | None = None) -> int:
         return run_training(
             override(config, assignments), data_uri=flags.data, output_uri=flags.output, resume=flags.resume
         )
-    except InputError as e:
-        print(f"error: {e}", file=sys.stderr)
-        return 2
     except MomalisaError as e:
-        print(f"error: {e}", file=sys.stderr)
-        return 1
+        return failed(e)
 
 
 def _parse(arguments: list[str] | None) -> argparse.Namespace:

@@ -6,7 +6,8 @@ python jobs/walk.py --requests URI --model M --output URI [--num-workers N] [--g
 import argparse
 import sys
 
-from momalisa.errors import InputError, MomalisaError
+from momalisa.errors import MomalisaError
+from momalisa.terminal import failed
 from momalisa.walk.animation import FORMATS
 
 
@@ -16,8 +17,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         return _run(flags)
     except MomalisaError as e:
-        print(f"error: {e}", file=sys.stderr)
-        return 2 if isinstance(e, InputError) else 1
+        return failed(e)
 
 
 def _run(flags: argparse.Namespace) -> int:

@@ -5,7 +5,8 @@ import os
 import sys
 
 import momalisa
-from momalisa.errors import InputError, MomalisaError
+from momalisa.errors import MomalisaError
+from momalisa.terminal import failed
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -21,8 +22,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         print(flags.run(flags))
     except MomalisaError as e:
-        print(f"error: {e}", file=sys.stderr)
-        return 2 if isinstance(e, InputError) else 1
+        return failed(e)
     except KeyboardInterrupt:
         print(
             "interrupted: frames that are done are kept (but for --no-cache), the same command goes on", file=sys.stderr

@@ -1,5 +1,7 @@
-"""Progress of long work, with the time that is left: a bar on a terminal, now and then a line elsewhere."""
+"""What commands say: progress of long work with the time that is left (a bar on a terminal, now and then a line
+elsewhere), and why they failed."""
 
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -7,7 +9,15 @@ from contextlib import contextmanager
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from momalisa.errors import InputError, MomalisaError
+
 _LINE_EVERY_S = 15.0
+
+
+def failed(error: MomalisaError) -> int:
+    """Says why a command failed; its exit code: 2 for wrong input, else 1."""
+    sys.stderr.write(f"error: {error}\n")
+    return 2 if isinstance(error, InputError) else 1
 
 
 @contextmanager

@@ -19,10 +19,11 @@ from pathlib import Path
 import httpx
 
 from momalisa.config import from_dict
-from momalisa.errors import ConfigError, InputError, MomalisaError, ServiceError
+from momalisa.errors import ConfigError, MomalisaError, ServiceError
 from momalisa.service.models import TINY, ServedModel
 from momalisa.service.structure import Life, Scale, Structure
 from momalisa.storage import open_store
+from momalisa.terminal import failed
 
 _WEB_FOLDER = Path(__file__).parents[3] / "serve" / "web"
 _LOCALHOST = "127.0.0.1"
@@ -38,8 +39,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         return _run(flags)
     except MomalisaError as e:
-        print(f"error: {e}", file=sys.stderr)
-        return 2 if isinstance(e, InputError) else 1
+        return failed(e)
     except KeyboardInterrupt:  # before it was ready
         return 128 + signal.SIGINT
 
