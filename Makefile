@@ -46,6 +46,7 @@ type: $(STAMP)  ## mypy, strict, on src and jobs
 	@$(BIN)/mypy
 
 test: $(STAMP)  ## unit tests and integration tests (some twelve minutes on two cores)
+	@$(BIN)/python -m tests.support.gcs_emulator --build
 	@PYTHONWARNINGS= $(BIN)/python -m pytest tests/unit tests/integration -m "not slow" $(ARGS)
 
 test-all: $(STAMP)  ## the longer drills: kills, resumes, faults, the demo itself

@@ -18,7 +18,7 @@ from tests.support.served import CHUNK_SIZE, Served, served
 from tests.support.small_sd import save_small_sd
 
 NUM_RENDERER_DEATHS = 1
-PARTS = ("gateway", "conductor", "text_encoder", "renderer", "assembler")
+PARTS = ("POST /v1/walks", "conductor", "text_encoder", "renderer", "assembler")
 SETTINGS = {"num_frames": 12, "num_inference_steps": 6}
 
 

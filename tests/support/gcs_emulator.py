@@ -1,4 +1,4 @@
-"""python -m tests.support.gcs_emulator [--faults 0.1] [--latency-ms 50] [--bucket NAME]
+"""python -m tests.support.gcs_emulator [--build] [--faults 0.1] [--latency-ms 50] [--bucket NAME]
 
 A Cloud Storage of this machine: fake-gcs-server in memory, behind a proxy that can fail, delay and deny requests.
 Prints the environment to set, and runs until Ctrl-C. The server is built once with `go install`, into the cache folder.
@@ -195,7 +195,11 @@ def main() -> None:
     parser.add_argument("--faults", type=float, default=0.0, help="share of requests that fail, 0 to 1")
     parser.add_argument("--latency-ms", type=float, default=0.0)
     parser.add_argument("--bucket", default="momalisa")
+    parser.add_argument("--build", action="store_true", help="only build the server, minutes at the first time")
     arguments = parser.parse_args()
+    if arguments.build:
+        emulator_binary()
+        return
     with running_emulator(share=arguments.faults, latency_s=arguments.latency_ms / 1000) as emulator:
         for name, value in emulator.environment.items():
             print(f"export {name}={value}")
