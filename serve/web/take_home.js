@@ -66,7 +66,7 @@ function phone(view) {
 function report(view) {
   if (!view.links.report) return null;
   return unfolding("done.report", () => {
-    const image = el("img", { src: `${view.links.report}.png`, alt: t("done.reportAlt"), class: "report", loading: "lazy" });
+    const image = el("img", { src: view.links.report_picture, alt: t("done.reportAlt"), class: "report", loading: "lazy" });
     const words = say(el("p", { class: "note" }), "done.reportNote");
     image.addEventListener("error", () => image.replaceWith(say(el("p"), "done.noReport")));
     return el("div", {}, image, words, say(el("a", { href: view.links.report, target: "_blank", rel: "noopener" }), "done.reportData"));

@@ -95,7 +95,7 @@ class FrameDrawn:
     number: int
     """From 1, in an order that never changes."""
     position: float = 0.0
-    """From 0 to 1 along the walk."""
+    """From 0 to 1 along the path: a loop's ends where it began, a boomerang's is the way there."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -55,6 +55,7 @@ class Links(_Given):
     mp4: str
     webp: str
     report: str
+    report_picture: str
     frame: str = Field(description="with {n} for the frame's number, from 0")
     page: str
 

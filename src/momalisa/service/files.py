@@ -8,7 +8,8 @@ from fastapi import Request, Response
 
 from momalisa.service import problems
 
-CACHED_PRIVATELY = "private, max-age=86400"
+CACHED_PRIVATELY = "private, max-age=86400, immutable"
+"""Of what never changes. Not for longer, and by nobody on the way: a walk may be taken down."""
 _RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})")
 
 

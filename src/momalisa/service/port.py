@@ -65,7 +65,7 @@ class PreviewFrame:
 
     number: int
     position: float
-    """From 0 to 1 along the walk."""
+    """From 0 to 1 along the path: a loop's ends where it began, a boomerang's is the way there."""
 
 
 @dataclass(frozen=True, slots=True)

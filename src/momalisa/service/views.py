@@ -134,6 +134,7 @@ def _links(walk_id: str) -> Links:
         mp4=f"{here}/animation.mp4",
         webp=f"{here}/animation.webp",
         report=f"{here}/report",
+        report_picture=f"{here}/report.png",
         frame=f"{here}/frames/{{n}}.png",
         page=f"/#/walks/{walk_id}",
     )

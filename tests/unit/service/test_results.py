@@ -39,7 +39,7 @@ def test_an_animation_may_be_kept_and_asked_about(done: TestClient) -> None:
     again = done.get("/v1/walks/walk-1/animation.gif", headers={"If-None-Match": f'"x", W/{first.headers["etag"]}'})
 
     assert first.content == GIF
-    assert first.headers["cache-control"] == again.headers["cache-control"] == "private, max-age=86400"
+    assert first.headers["cache-control"] == again.headers["cache-control"] == "private, max-age=86400, immutable"
     assert "content-disposition" not in first.headers
     assert (again.status_code, again.content) == (304, b"")
 

@@ -34,6 +34,7 @@ def test_a_walk_is_asked_for_and_seen(kiosk: TestClient, walks: FakeWalks) -> No
         "hold_s": 0.0,
     }
     assert view["links"]["frame"] == "/v1/walks/walk-1/frames/{n}.png"
+    assert view["links"]["report_picture"] == "/v1/walks/walk-1/report.png"
     assert view["is_mine"]
     assert walks.walks["walk-1"].owner == "key-kiosk"
     assert kiosk.get("/v1/walks/walk-1").json() == view
