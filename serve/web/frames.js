@@ -19,6 +19,21 @@ export function coarseToFine(count) {
   return [...order];
 }
 
+/** How a walk's frames are played: there and back is a loop of all that is shown. */
+export const playedAs = ({ shape }) => (shape === "open" ? "open" : "loop");
+
+/**
+ * Where a preview lies among the frames that will be shown. Its position is along the path: that of a loop ends where
+ * it began, that of a boomerang is the way there, and what is seen on it is seen again on the way back.
+ */
+export function placesOf({ shape, num_frames: count }, position) {
+  if (shape === "open") return [position * (count - 1)];
+  if (shape === "loop") return [position * count];
+  const turn = Math.floor((count + 1) / 2);
+  const [there, back] = [position * turn, count - position * (count - turn)];
+  return there < back && back < count ? [there, back] : [there];
+}
+
 /** A picture as it can be drawn, waiting and trying again where the service asks for it or the network fails. */
 export async function loadBitmap(url, { signal, width = null } = {}) {
   for (let attempt = 1; ; attempt++) {

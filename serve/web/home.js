@@ -3,7 +3,7 @@
 import * as api from "./api.js";
 import { composeForm } from "./compose.js";
 import { el } from "./dom.js";
-import { loadFrames } from "./frames.js";
+import { loadFrames, playedAs } from "./frames.js";
 import { card } from "./gallery.js";
 import { say } from "./i18n.js";
 import { medium, stopsOf, title } from "./label.js";
@@ -51,9 +51,8 @@ export async function showHome(main, { signal, draft, go }) {
   }
 
   async function hang(stage, walkView) {
-    const shape = walkView.request.shape === "open" ? "open" : "loop";
     stage.describe("stage.shows", { title: () => title(walkView) });
-    stage.begin({ isExact: true, numFrames: walkView.num_frames, shape, framesPerSecond: walkView.request.frames_per_second });
+    stage.begin({ isExact: true, numFrames: walkView.num_frames, shape: playedAs(walkView.request), framesPerSecond: walkView.request.frames_per_second });
     const link = el("a", { class: "label-link", href: walkView.links.page.replace(/^\//, "") }, stopsOf(walkView));
     art.append(el("figcaption", { class: "label" }, el("div", {}, link, medium(walkView))));
     art.querySelector(".label").append(stage.playButton);

@@ -7,8 +7,8 @@ import { keyboard } from "./keyboard.js";
 import { showProblem } from "./problems.js";
 
 const NUM_SUGGESTED = 6;
-/** The same for everybody: a wall asks for two prompts and nothing else. */
-const SETTINGS = { num_frames: 60, frames_per_second: 20, shape: "boomerang" };
+/** The same for everybody: a wall asks for two prompts and nothing else. Three seconds there, and three back. */
+const SETTINGS = { num_frames: 120, frames_per_second: 20, shape: "boomerang" };
 
 /** @param {{me: object, models: object[], onLeave: () => void, onCreated: (walk: object) => void}} options */
 export function choosing({ me, models, onLeave, onCreated }) {

@@ -3,7 +3,7 @@
 import * as api from "./api.js";
 import { announce, el } from "./dom.js";
 import { follow, hasEnded } from "./events.js";
-import { loadBitmap, loadFrames } from "./frames.js";
+import { loadBitmap, loadFrames, placesOf, playedAs } from "./frames.js";
 import { duration, say, t } from "./i18n.js";
 import { stopsOf, title } from "./label.js";
 import { wordsFor } from "./problems.js";
@@ -23,7 +23,8 @@ export function walking({ walkView, site, signal, onLeave, onAgain, onEnded }) {
   const cancel = say(el("button", { type: "button", class: "outlined" }), "walk.cancel");
   cancel.addEventListener("click", () => { api.cancelOrDelete(walkView.id).catch(() => {}); onLeave(); });
   side.append(heading, status, bar, cancel);
-  const { num_frames: numFrames, frames_per_second: framesPerSecond, shape } = walkView.request;
+  const { num_frames: numFrames, frames_per_second: framesPerSecond } = walkView.request;
+  const shape = playedAs(walkView.request);
   stage.describe("stage.shows", { title: () => title(walkView) });
   stage.wait("stage.soon");
   stage.begin({ isExact: false, numFrames, shape, framesPerSecond });
@@ -43,7 +44,8 @@ export function walking({ walkView, site, signal, onLeave, onAgain, onEnded }) {
 
   async function showPreview({ position, url }) {
     const bitmap = await loadBitmap(url, { signal }).catch(() => null); // one picture fewer in the preview
-    if (bitmap && !stage.isExact) stage.add(position * (numFrames - 1), bitmap);
+    if (!bitmap || stage.isExact) return;
+    for (const place of placesOf(walkView.request, position)) stage.add(place, bitmap);
   }
 
   function ended(view) {
@@ -60,8 +62,7 @@ export function walking({ walkView, site, signal, onLeave, onAgain, onEnded }) {
     await loadFrames(view, { signal, onFrame: (place, bitmap) => frames.push({ place, bitmap }) }).catch(() => {}); // the previews play on
     if (signal.aborted || frames.length < view.num_frames) return;
     const wasPlaying = stage.player.isPlaying;
-    const exactShape = shape === "open" ? "open" : "loop";
-    stage.begin({ isExact: true, numFrames: view.num_frames, shape: exactShape, framesPerSecond, frames });
+    stage.begin({ isExact: true, numFrames: view.num_frames, shape, framesPerSecond, frames });
     if (wasPlaying) stage.player.play();
   }
 

@@ -82,8 +82,7 @@ export class Settings {
   }
 
   #summarize() {
-    const { num_frames: count, frames_per_second: rate, shape } = this.request;
-    const shown = shape === "boomerang" ? 2 * count - 2 : count;
-    say(this.summary, "settings.summary", { count, time: () => duration(Math.round(shown / rate)) });
+    const { num_frames: count, frames_per_second: rate } = this.request;
+    say(this.summary, "settings.summary", { count, time: () => duration(Math.round(count / rate)) });
   }
 }

@@ -3,7 +3,7 @@
 import * as api from "./api.js";
 import { announce, el } from "./dom.js";
 import { follow, hasEnded } from "./events.js";
-import { loadBitmap, loadFrames } from "./frames.js";
+import { loadBitmap, loadFrames, placesOf, playedAs } from "./frames.js";
 import { duration, say, t } from "./i18n.js";
 import { medium, particulars, stopsOf, title } from "./label.js";
 import { showProblem, wordsFor } from "./problems.js";
@@ -71,8 +71,8 @@ class WalkPage {
   }
 
   #beginPreviews() {
-    const { num_frames: numFrames, shape, frames_per_second: framesPerSecond } = this.view.request;
-    this.stage.begin({ isExact: false, numFrames, shape, framesPerSecond });
+    const { num_frames: numFrames, frames_per_second: framesPerSecond } = this.view.request;
+    this.stage.begin({ isExact: false, numFrames, shape: playedAs(this.view.request), framesPerSecond });
   }
 
   #showRunning() {
@@ -109,7 +109,8 @@ class WalkPage {
   async #showPreview({ position, url }) {
     try {
       const bitmap = await loadBitmap(url, { signal: this.context.signal });
-      if (!this.stage.isExact) this.stage.add(position * (this.view.request.num_frames - 1), bitmap);
+      if (this.stage.isExact) return;
+      for (const place of placesOf(this.view.request, position)) this.stage.add(place, bitmap);
     } catch { /* one picture fewer in the preview; the walk itself is not touched */ }
   }
 
@@ -150,8 +151,8 @@ class WalkPage {
     this.panel.replaceChildren(...takeHome(view, this.context));
     this.below.replaceChildren(particulars(view));
     this.#nameModel(view);
-    const shape = view.request.shape === "open" ? "open" : "loop"; // there and back is in the frames already
-    const walk = { isExact: true, numFrames: view.num_frames, shape, framesPerSecond: view.request.frames_per_second };
+    const { num_frames: numFrames, request } = view;
+    const walk = { isExact: true, numFrames, shape: playedAs(request), framesPerSecond: request.frames_per_second };
     return this.#replacePreviews(view, walk);
   }
 

@@ -3,7 +3,11 @@
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
+import zxingcpp
+
+from momalisa.walk.path import there_and_back
 
 Open = Callable[..., Any]
 CALL = "async ([module, name, ...given]) => (await import(`/static/${module}.js`))[name](...given)"
@@ -16,8 +20,6 @@ def call(open_page: Open) -> Callable[..., Any]:
 
 
 def test_qr_codes_of_every_version_are_read(call: Callable[..., Any]) -> None:
-    zxingcpp = pytest.importorskip("zxingcpp", reason="no QR decoder: pip install zxing-cpp")
-    np = pytest.importorskip("numpy")
     sizes = set()
     for length in (1, 14, 15, 26, 27, 42, 62, 84, 106, 122, 152, 180, 181, 213):
         text = ("https://museum.example/#/walks/" + "aZ09-_" * 40)[:length]
@@ -32,6 +34,25 @@ def test_frames_are_fetched_coarse_to_fine(call: Callable[..., Any]) -> None:
     order = call("frames", "coarseToFine", 9)
     assert order[:3] == [0, 8, 4]
     assert sorted(order) == list(range(9))
+
+
+@pytest.mark.parametrize(("shape", "position", "places"), [
+    ("open", 1, [9]), ("loop", 0.9, [9]),  # the last frame of ten
+    ("boomerang", 0, [0]), ("boomerang", 0.4, [2, 8]), ("boomerang", 1, [5]),
+])  # fmt: skip
+def test_previews_lie_where_their_frames_will(
+    call: Callable[..., Any], shape: str, position: float, places: list[float]
+) -> None:
+    assert call("frames", "placesOf", {"shape": shape, "num_frames": 10}, position) == pytest.approx(places)
+
+
+def test_previews_of_a_boomerang_lie_where_its_frames_will(call: Callable[..., Any]) -> None:
+    for count in (6, 7, 8, 13):
+        shown = there_and_back(count)
+        walk = {"shape": "boomerang", "num_frames": count}
+        places = [call("frames", "placesOf", walk, frame / max(shown)) for frame in shown]
+        for number, near in enumerate(places):
+            assert min(abs(number - place) for place in near) <= 0.5 * (count % 2), (count, number, near)
 
 
 FLASH = """async (frames) => {
