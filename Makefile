@@ -13,7 +13,7 @@ export PYTHONWARNINGS ?= ignore
 export TRANSFORMERS_VERBOSITY ?= error
 export DIFFUSERS_VERBOSITY ?= error
 
-.PHONY: help setup demo serve lint format type test test-all bench lock clean
+.PHONY: help setup demo serve lint format type test test-all test-web bench lock clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -51,6 +51,9 @@ test: $(STAMP)  ## unit tests and integration tests (some twelve minutes on two 
 
 test-all: $(STAMP)  ## the longer drills: kills, resumes, faults, the demo itself
 	@PYTHONWARNINGS= $(BIN)/python -m pytest tests/integration -m slow $(ARGS)
+
+test-web: $(STAMP)  ## the page in a real browser, against the real service (needs a Chromium; minutes)
+	@PYTHONWARNINGS= $(BIN)/python -m pytest tests/web $(ARGS)
 
 bench: $(STAMP)  ## the benchmarks, each against its baseline, as tables
 	@missed=0; for bench in train prepare_memory learning walk gif serve; do \
