@@ -8,6 +8,7 @@ from momalisa.walk.request import MAX_FRAMES, MAX_SIDE, MAX_STEPS
 
 MIN_SECRET_BYTES = 32
 MAX_REQUEST_BYTES = 64 << 20
+QUICK_NUM_FRAMES = 30
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -113,7 +114,7 @@ class EdgeConfig:
     """The page: `index.html`, `kiosk.html` and what they load."""
     serves_metrics: bool = True
     vertex: VertexRoutes | None = None
-    quick_num_frames: int = 30
+    quick_num_frames: int = QUICK_NUM_FRAMES
     """Of walks that are answered at once: `/predict` and Vertex AI."""
     limits: Limits = field(default_factory=Limits)
     streams: StreamConfig = field(default_factory=StreamConfig)

@@ -91,9 +91,9 @@ def _show_limits(schemas: dict[str, Any], limits: Limits) -> None:
     """This service's own limits, where the schemas have those of any."""
     walk, waypoint, image = (schemas[name]["properties"] for name in ("WalkCreate", "WaypointCreate", "ImageCreate"))
     walk["waypoints"]["maxItems"] = limits.max_waypoints
-    walk["num_frames"]["maximum"] = limits.max_frames
+    _show_most(walk["num_frames"], limits.max_frames)
     for fields in (walk, image):
-        fields["num_inference_steps"]["maximum"] = limits.max_num_inference_steps
+        _show_most(fields["num_inference_steps"], limits.max_num_inference_steps)
         fields["height"]["anyOf"][0]["maximum"] = fields["width"]["anyOf"][0]["maximum"] = limits.max_side
     for text in (waypoint["prompt"], waypoint["negative_prompt"]["anyOf"][0], walk["negative_prompt"]):
         text["maxLength"] = limits.max_prompt_length
@@ -101,6 +101,11 @@ def _show_limits(schemas: dict[str, Any], limits: Limits) -> None:
     instances["maxItems"] = limits.max_instances
     for text in (image["prompt"], image["negative_prompt"]):
         text["maxLength"] = limits.max_prompt_length
+
+
+def _show_most(field: dict[str, Any], most: int) -> None:
+    field["maximum"] = most
+    field["default"] = min(field["default"], most)
 
 
 def _problem_response(status: int) -> dict[str, Any]:

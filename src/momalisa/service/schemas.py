@@ -1,8 +1,8 @@
 """What REST takes. The OpenAPI document comes from here and from `answers.py`."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator
 
 from momalisa.walk.path import Easing
 from momalisa.walk.plan import Mode
@@ -54,6 +54,12 @@ class _Asked(BaseModel):
     """What clients send: a typo is an error, and "60" no number."""
 
     model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _whole(cls, given: Any) -> Any:
+        """To JSON 7.0 and 7 are one number, and some clients write the one for the other."""
+        return int(given) if isinstance(given, float) and given.is_integer() else given
 
 
 class WaypointCreate(_Asked):

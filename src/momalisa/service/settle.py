@@ -3,6 +3,7 @@
 import hashlib
 import secrets
 from collections.abc import Iterator, Mapping, Sequence
+from typing import TypeVar
 
 from momalisa.errors import ConfigError, FieldsError
 from momalisa.service.config import Limits
@@ -11,10 +12,12 @@ from momalisa.service.schemas import ImageCreate, Instance, WalkCreate, Waypoint
 from momalisa.walk.request import WalkRequest, Waypoint
 
 _SEEDS = 1 << 32
+_Asked = TypeVar("_Asked", WalkCreate, ImageCreate)
 
 
 def settle_walk(asked: WalkCreate, *, model: str, seed: int, limits: Limits) -> WalkRequest:
     """The walk to be made. Raises FieldsError with all that is wrong."""
+    asked = _by_default(asked, limits)
     _check(_problems_of_walk(asked, limits))
     try:
         return WalkRequest(
@@ -40,6 +43,7 @@ def settle_walk(asked: WalkCreate, *, model: str, seed: int, limits: Limits) -> 
 
 def settle_image(asked: ImageCreate, *, model: str, seed: int, limits: Limits) -> ImageRequest:
     """The picture to be drawn. Raises FieldsError with all that is wrong."""
+    asked = _by_default(asked, limits)
     _check(_problems_in_common(asked, limits))
     _check(_too_long({"prompt": asked.prompt}, limits))
     return ImageRequest(
@@ -90,6 +94,13 @@ def choose_seed(given: int | None, owner: str, idempotency_key: str | None) -> i
     if idempotency_key is None:
         return secrets.randbelow(_SEEDS)
     return int.from_bytes(hashlib.sha256(f"{owner} {idempotency_key}".encode()).digest()[:4])
+
+
+def _by_default(asked: _Asked, limits: Limits) -> _Asked:
+    """With as much as this service takes where the usual would be more and nobody asked for it."""
+    most = {"num_frames": limits.max_frames, "num_inference_steps": limits.max_num_inference_steps}
+    unsaid = type(asked).model_fields.keys() & most.keys() - asked.model_fields_set
+    return asked.model_copy(update={name: min(getattr(asked, name), most[name]) for name in unsaid})
 
 
 _Problems = Iterator[tuple[str, str]]

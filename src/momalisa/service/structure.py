@@ -10,7 +10,7 @@ from typing import Literal
 
 from momalisa.errors import ConfigError
 from momalisa.service.admission import AdmissionConfig
-from momalisa.service.config import EdgeConfig, Limits, ModerationConfig, StreamConfig, VertexRoutes
+from momalisa.service.config import QUICK_NUM_FRAMES, EdgeConfig, Limits, ModerationConfig, StreamConfig, VertexRoutes
 from momalisa.service.models import TINY, ServedModel
 from momalisa.service.retention import RetentionConfig
 from momalisa.walk.settings import Settings
@@ -85,6 +85,7 @@ class Structure:
             web_folder=self.web_folder,
             serves_metrics=self.serves_metrics,
             vertex=self.vertex,
+            quick_num_frames=min(QUICK_NUM_FRAMES, life.limits.max_frames),
             limits=life.limits,
             streams=life.streams,
             moderation=life.moderation,

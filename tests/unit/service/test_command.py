@@ -5,6 +5,8 @@ from pathlib import Path
 import pytest
 
 from momalisa.service import command
+from momalisa.service.config import Limits
+from momalisa.service.structure import GatewayLife, Structure
 
 
 @pytest.mark.parametrize(
@@ -30,6 +32,12 @@ def test_a_key_that_is_unknown_is_named(tmp_path: Path, capsys: pytest.CaptureFi
     (tmp_path / "life.json").write_text('{"gateway": {"limits": {"max_frame": 3}}}')
     assert command.main(["--state", str(tmp_path), "--config", str(tmp_path / "life.json")]) == 2
     assert "max_frames" in capsys.readouterr().err
+
+
+def test_a_service_may_take_short_walks_only(tmp_path: Path) -> None:
+    structure = Structure(bucket=str(tmp_path), has_visitors=False)
+    edge = structure.edge(GatewayLife(limits=Limits(max_frames=12)))
+    assert edge.quick_num_frames == 12
 
 
 def test_a_session_secret_is_made_once_and_is_nobody_elses(tmp_path: Path) -> None:

@@ -254,10 +254,28 @@ def test_what_everybody_asked_for_is_nobodys_list(make_app: MakeApp) -> None:
 def test_limits_are_those_of_the_service(make_app: MakeApp) -> None:
     client = client_of(make_app(limits=Limits(max_frames=30, max_waypoints=3)), key="kiosk-key")
 
-    problems = fields_of(client.post("/v1/walks", json={"waypoints": [{"prompt": "a"}] * 4}))
+    problems = fields_of(client.post("/v1/walks", json={"waypoints": [{"prompt": "a"}] * 4, "num_frames": 31}))
 
     assert set(problems) == {"waypoints", "num_frames"}
     assert "30" in problems["num_frames"]
+
+
+def test_what_is_usual_is_within_the_limits(make_app: MakeApp) -> None:
+    limits = Limits(max_frames=30, max_num_inference_steps=9)
+    client = client_of(make_app(limits=limits), key="kiosk-key")
+
+    request = submitted(client)["request"]
+
+    assert (request["num_frames"], request["num_inference_steps"]) == (30, 9)
+    properties = client.get("/openapi.json").json()["components"]["schemas"]["WalkCreate"]["properties"]
+    assert properties["num_frames"]["default"] == properties["num_frames"]["maximum"] == 30
+
+
+def test_a_whole_number_may_be_written_with_a_point(kiosk: TestClient) -> None:
+    response = kiosk.post("/v1/walks", json=WALK | {"num_frames": 12.0, "seed": 7.0, "width": 64.0})
+
+    assert response.json()["request"] | {"num_frames": 12, "seed": 7, "width": 64} == response.json()["request"]
+    assert "num_frames" in fields_of(kiosk.post("/v1/walks", json=WALK | {"num_frames": 12.5}))
 
 
 def test_a_failed_walk_says_why(kiosk: TestClient, walks: FakeWalks) -> None:
