@@ -1,8 +1,10 @@
-"""The visitors' page in a real browser, against a service that runs: MOMALISA_WEB_BASE_URL=http://… pytest tests/web
+"""The visitors' page in a real browser, against the real service with the miniature model: `make test-web`.
 
-Needs `pip install playwright zxing-cpp axe-playwright-python` and a Chromium: MOMALISA_CHROMIUM, or one on the PATH.
+The service is started here; MOMALISA_WEB_BASE_URL=http://… looks at one that runs already. The browser is the system's
+Chromium, from the PATH or MOMALISA_CHROMIUM. What is missing is an error: a suite that skips itself proves nothing.
 """
 
+import json
 import os
 import shutil
 import time
@@ -13,28 +15,43 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+from playwright.sync_api import sync_playwright
 
+from momalisa.service.keys import hash_key
+from tests.support.served import served
 from tests.web.steps import WALK_LIMIT_S
 
-
-@pytest.fixture(scope="session")
-def base_url() -> str:
-    url = os.environ.get("MOMALISA_WEB_BASE_URL", "").rstrip("/")
-    if not url:
-        pytest.skip("no service to look at: set MOMALISA_WEB_BASE_URL")
-    return url
+STAFF_KEY = "curator-of-the-tests"
 
 
 @pytest.fixture(scope="session")
-def browser(base_url: str) -> Iterator[Any]:
-    sync_api = pytest.importorskip("playwright.sync_api", reason="no playwright: pip install playwright")
+def chromium_path() -> str:
     names = ("chromium", "chromium-browser", "google-chrome")
     path = os.environ.get("MOMALISA_CHROMIUM") or next(filter(None, map(shutil.which, names)), None)
     if path is None:
-        pytest.skip("no Chromium: install one, or name it in MOMALISA_CHROMIUM")
-    with sync_api.sync_playwright() as playwright:
+        raise FileNotFoundError("no Chromium: install one (apt-get install chromium), or name it in MOMALISA_CHROMIUM")
+    return path
+
+
+@pytest.fixture(scope="session")
+def base_url(chromium_path: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Of a service with visitors and a curator."""
+    if url := os.environ.get("MOMALISA_WEB_BASE_URL", "").rstrip("/"):
+        yield url
+        return
+    folder = tmp_path_factory.mktemp("served")
+    keys = folder / "keys.jsonl"
+    keys.write_text(json.dumps({"name": "curator", "sha256": hash_key(STAFF_KEY), "is_staff": True}))
+    # Ray's workers are nicer to others than the browser is to them: it would take what the renderer needs
+    with served(folder, "--keys", str(keys), environment={"RAY_worker_niceness": "0"}) as service:
+        yield service.url
+
+
+@pytest.fixture(scope="session")
+def browser(chromium_path: str) -> Iterator[Any]:
+    with sync_playwright() as playwright:
         # no sandbox: it needs rights that containers rarely give, and only our own page is opened
-        chromium = playwright.chromium.launch(executable_path=path, args=["--no-sandbox", "--disable-gpu"])
+        chromium = playwright.chromium.launch(executable_path=chromium_path, args=["--no-sandbox", "--disable-gpu"])
         yield chromium
         chromium.close()
 
@@ -65,7 +82,7 @@ def open_page(browser: Any, base_url: str) -> Iterator[Callable[..., Any]]:
 
 @pytest.fixture(scope="session")
 def done_walk(browser: Any, base_url: str) -> dict[str, Any]:
-    """A walk that is done, made by somebody else."""
+    """A walk that is done, made by somebody else; the museum shows it, where it is the service of these tests."""
     context = browser.new_context(base_url=base_url)
     context.request.get("/v1/me")
     waypoints = [{"prompt": "blue dots on white"}, {"prompt": "red circles on grey"}]
@@ -77,13 +94,14 @@ def done_walk(browser: Any, base_url: str) -> dict[str, Any]:
         assert walk["state"] not in ("failed", "cancelled"), walk["error"]
         assert time.monotonic() < until, walk
         time.sleep(0.5)
+    feature = context.request.post(f"{walk['links']['self']}/feature", headers={"Authorization": f"Bearer {STAFF_KEY}"})
+    assert feature.status == 200 or "MOMALISA_WEB_BASE_URL" in os.environ, feature.text()
     context.close()
     return walk
 
 
 @pytest.fixture(scope="session")
 def axe_script() -> str:
-    pytest.importorskip("axe_playwright_python", reason="no axe: pip install axe-playwright-python")
     [script] = Path(str(resources.files("axe_playwright_python"))).rglob("axe.min.js")
     return script.read_text()
 

@@ -3,7 +3,8 @@
 from collections.abc import Callable
 from typing import Any
 
-import pytest
+import zxingcpp
+from PIL import Image
 
 from tests.web import steps
 from tests.web.steps import WALK_LIMIT_S
@@ -13,8 +14,6 @@ WALL = {"width": 1920, "height": 1080}
 
 
 def test_a_walk_is_made_by_touch_and_taken_home(open_page: Open, tmp_path: Any) -> None:
-    zxingcpp = pytest.importorskip("zxingcpp", reason="no QR decoder: pip install zxing-cpp")
-    image = pytest.importorskip("PIL.Image")
     page = open_page("/kiosk?site=https://museum.example", viewport=WALL, has_touch=True)
     page.locator(".attract").tap()
     page.locator(".suggestions").last.locator(".suggestion").nth(2).tap()
@@ -23,7 +22,7 @@ def test_a_walk_is_made_by_touch_and_taken_home(open_page: Open, tmp_path: Any) 
     page.locator(".kiosk-begin").tap()
     page.wait_for_selector(".qr", timeout=WALK_LIMIT_S * 1000)
     page.locator(".qr").screenshot(path=tmp_path / "qr.png")
-    [code] = zxingcpp.read_barcodes(image.open(tmp_path / "qr.png"))
+    [code] = zxingcpp.read_barcodes(Image.open(tmp_path / "qr.png"))
     assert code.text.startswith("https://museum.example/#/walks/")
     page.get_by_role("button", name="Another walk").tap()
     page.wait_for_selector(".choosing")

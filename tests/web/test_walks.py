@@ -4,6 +4,8 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+import zxingcpp
+from PIL import Image
 
 from tests.web import steps
 
@@ -113,8 +115,7 @@ def test_a_walk_goes_on_where_another_ended(open_page: Open, done_walk: Walk) ->
 
 
 def test_stops_pictures_and_surprises(open_page: Open, tmp_path: Any) -> None:
-    image = pytest.importorskip("PIL.Image")
-    image.new("RGB", (64, 64), "red").save(tmp_path / "red.png")
+    Image.new("RGB", (64, 64), "red").save(tmp_path / "red.png")
     page = open_page()
     page.get_by_role("button", name="Surprise me").click()
     first, last = (field.input_value() for field in page.locator(".prompt").all())
@@ -145,9 +146,7 @@ def test_a_walk_of_ones_own_is_listed_and_deleted(open_page: Open) -> None:
 
 
 def test_the_qr_code_is_the_link(open_page: Open, done_walk: Walk, tmp_path: Any) -> None:
-    zxingcpp = pytest.importorskip("zxingcpp", reason="no QR decoder: pip install zxing-cpp")
-    image = pytest.importorskip("PIL.Image")
     page = open_page(done_walk["links"]["page"])
     page.get_by_text("Take it along on a phone").click()
     page.locator(".qr").screenshot(path=tmp_path / "qr.png")
-    assert [code.text for code in zxingcpp.read_barcodes(image.open(tmp_path / "qr.png"))] == [page.url]
+    assert [code.text for code in zxingcpp.read_barcodes(Image.open(tmp_path / "qr.png"))] == [page.url]
