@@ -22,7 +22,12 @@ EVENT_SCHEMA = {
     "properties": {
         "event": {"enum": ["progress", "frame", "end"]},
         "id": {"type": "string", "description": "of a frame, its number: what a stream resumes after"},
-        "data": {"type": "string", "contentMediaType": "application/json"},
+        "data": {
+            "type": "string",
+            "contentMediaType": "application/json",
+            "description": "of a frame: its number, from 1; its position along the path, from 0 to 1 (of a boomerang "
+            "that is the way there); its url",
+        },
     },
 }
 _HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
