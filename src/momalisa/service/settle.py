@@ -64,8 +64,8 @@ def settle_quick(prompts: Mapping[str, str], *, model: str, num_frames: int, lim
     Its seed is always the same, so that who asks again finds what is drawn already.
     """
     _check(_too_long(prompts, limits))
-    waypoints = tuple(Waypoint(prompt=prompt) for prompt in prompts.values())
-    return WalkRequest(waypoints=waypoints, num_frames=num_frames, model=model)
+    waypoints = [WaypointCreate(prompt=prompt) for prompt in prompts.values()]
+    return settle_walk(WalkCreate(waypoints=waypoints, num_frames=num_frames), model=model, seed=0, limits=limits)
 
 
 def prompts_of(instances: Sequence[Instance], limits: Limits) -> list[dict[str, str]]:

@@ -10,6 +10,7 @@ from momalisa.service.config import EdgeConfig, Limits, VertexRoutes
 from momalisa.service.middleware import CSP_OF_PAGES
 from momalisa.service.site import load_site
 from momalisa.service.uploads import sniff
+from momalisa.walk.request import WalkRequest
 from tests.support.fake_walks import FakeWalks
 from tests.unit.service.conftest import SECRET, MakeApp, client_of, fields_of, problem_of
 
@@ -106,7 +107,14 @@ def test_the_first_versions_address(kiosk: TestClient, walks: FakeWalks) -> None
     assert response.content.startswith(b"GIF89a")
     (walk,) = walks.walks.values()
     assert [waypoint.prompt for waypoint in walk.request.waypoints] == ["blue", "red"]
-    assert (walk.request.seed, walk.request.num_frames) == (0, 30)
+    assert walk.request == WalkRequest(waypoints=walk.request.waypoints, num_frames=30)
+
+
+def test_it_keeps_to_the_limits(make_app: MakeApp, walks: FakeWalks) -> None:
+    client = client_of(make_app(limits=Limits(max_num_inference_steps=9)), key="kiosk-key")
+
+    assert client.get("/predict?word1=blue&word2=red").status_code == 200
+    assert walks.walks["walk-1"].request.num_inference_steps == 9
 
 
 @pytest.mark.parametrize(
