@@ -33,9 +33,10 @@ const ICONS = {
   pause: "M6 4.5h4v15H6zM14 4.5h4v15h-4z",
   replace: "M4 5h16v14H4zM4 16l5-5 4 4 3-3 4 4",
   remove: "M6 6l12 12M18 6L6 18",
+  erase: "M9 5h12v14H9l-6-7zM12 9.5l5 5M17 9.5l-5 5",
   full: "M4 9V4h5M15 4h5v5M20 15v5h-5M9 20H4v-5",
 };
-const OUTLINED = new Set(["replace", "remove", "full"]);
+const OUTLINED = new Set(["replace", "remove", "erase", "full"]);
 
 /** A small drawing for a button; the button carries the words. */
 export function icon(name) {

@@ -25,7 +25,7 @@ export function keyboard(target, done) {
 
   function draw() {
     const rows = ROWS[currentLanguage()].map((row) => el("div", { class: "key-row" }, ...[...row].map((letter) => key(letter, letter))));
-    const erase = say(el("button", { type: "button", class: "key wide", on: { click: erased } }, icon("remove")), "kiosk.backspace", {}, "aria-label");
+    const erase = say(el("button", { type: "button", class: "key wide", on: { click: erased } }, icon("erase")), "kiosk.backspace", {}, "aria-label");
     const space = say(el("button", { type: "button", class: "key space", on: { click: () => type(" ") } }), "kiosk.space");
     const ready = say(el("button", { type: "button", class: "key wide", on: { click: done } }), "kiosk.done");
     keys.replaceChildren(...rows, el("div", { class: "key-row" }, erase, space, ready));
