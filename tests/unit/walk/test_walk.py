@@ -236,12 +236,3 @@ def test_a_frame_that_somebody_else_drew_meanwhile_is_counted(components: Compon
     drawn = [others.load(address) for address in walk.addresses[:3]]
     mine.keep(drawn)
     assert (mine.num_drawn_twice, others.num_drawn_twice) == (3, 0)
-
-
-def test_a_damaged_picture_is_replaced(components: Components, folder: Path) -> None:
-    store = open_store(folder / "frames")
-    walk, _ = render(components, request(), StoredFrames(store))
-    address = walk.addresses[0]
-    store.write_bytes(f"{address}.png", b"no picture")
-    render(components, request(), StoredFrames(store))
-    assert StoredFrames(store).load(address).address == address
