@@ -7,6 +7,7 @@ What the keys mean: tests/bench/README.md.
 
 import argparse
 import json
+import os
 import statistics
 import sys
 import tempfile
@@ -34,6 +35,7 @@ from tests.support.served import Served, served
 _PROMPTS = ("blue dots on a yellow ground", "white stripes on a red ground")
 _MOST_OVERHEAD = 0.05
 _FIRST_SHARE, _FIRST_EXTRA_S = 1.2, 0.15
+_CORES_FOR_TWO = 4
 _LOAD_WALKS, _LOAD_CLIENTS, _LOAD_FRAMES = 16, 8, 12
 
 
@@ -58,7 +60,7 @@ def main() -> int:
                     rows.append({**served_figures, **_in_process(studio, seed, flags.frames, folder)})
                     advance(1)
             load = _under_load(service)
-    record = _summarise(rows) | load
+        record = _summarise(rows) | load | _with_two_renderers(folder, flags.frames)
     for key, value in record.items():
         print(f"{key:28s}{value:9.3f}")
     if flags.json:
@@ -126,6 +128,23 @@ def _under_load(service: Served) -> dict[str, float]:
     with ThreadPoolExecutor(_LOAD_CLIENTS) as pool:
         seconds = sorted(pool.map(ask, range(_LOAD_WALKS)))
     return {"load_p50_s": statistics.median(seconds), "load_p99_s": seconds[-1]}
+
+
+def _with_two_renderers(folder: Path, num_frames: int) -> dict[str, float]:
+    """How many times faster a walk is drawn by two renderers than by one, each with half of the cores."""
+    cores = os.cpu_count() or 1
+    if cores < _CORES_FOR_TWO:
+        print(f"two_renderers_speedup is left out: {cores} cores, and it takes {_CORES_FOR_TWO} for two to have room")
+        return {}
+    seconds = []
+    for number in ("1", "2"):
+        state = folder / f"renderers-{number}"
+        state.mkdir()
+        environment = {"OMP_NUM_THREADS": str(cores // 2)}
+        with served(state, "--open", "--renderers", number, environment=environment) as service:
+            _in_service(service, 0, num_frames)
+            seconds.append(_in_service(service, 1, num_frames)["served_s"])
+    return {"two_renderers_speedup": seconds[0] / seconds[1]}
 
 
 def _summarise(rows: list[dict[str, float]]) -> dict[str, float]:
