@@ -18,7 +18,7 @@ from pathlib import Path
 
 import httpx
 
-from momalisa.config import from_dict
+from momalisa.config import from_dict, override
 from momalisa.errors import ConfigError, MomalisaError, ServiceError
 from momalisa.service.models import TINY, ServedModel
 from momalisa.service.structure import Life, Scale, Structure
@@ -114,15 +114,12 @@ def _structure(flags: argparse.Namespace) -> Structure:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as e:
         raise ConfigError(f"--state {folder} cannot be made: {e.strerror}") from e
-    cores = max(1.0, float((os.cpu_count() or 1) // flags.renderers))
-    return Structure(
+    least, most = _renderers(flags.renderers)
+    cores = max(1.0, float((os.cpu_count() or 1) // most))
+    structure = Structure(
         bucket=flags.bucket or str((folder / "bucket").resolve()),
-        renderer=Scale(
-            min_replicas=flags.renderers,
-            max_replicas=flags.renderers,
-            num_cpus=cores,
-            num_gpus=flags.gpus_per_renderer,
-        ),
+        release=flags.release,
+        renderer=Scale(min_replicas=least, max_replicas=most, num_cpus=cores, num_gpus=flags.gpus_per_renderer),
         max_models_per_renderer=len(flags.model or [""]),
         is_open=flags.open,
         session_secrets_file=_session_secrets(folder / "session-secrets"),
@@ -131,6 +128,20 @@ def _structure(flags: argparse.Namespace) -> Structure:
         log_encoding="TEXT" if flags.verbose else "JSON",
         log_folder=(folder / "logs").resolve(),
     )
+    return override(structure, flags.set)
+
+
+def _renderers(text: str) -> tuple[int, int]:
+    """Least and most, of `2` or `0-2`."""
+    least, _, most = text.partition("-")
+    if not all(part.isascii() and part.isdigit() for part in (least, most or least)):
+        raise ConfigError(f"--renderers {text!r}: say how many, such as 2, or from how many to how many, such as 0-2")
+    low, high = int(least), int(most or least)
+    if high < 1:
+        raise ConfigError(f"--renderers {text}: nobody would draw; 0-1 is one that sleeps while there is nothing to do")
+    if low > high:
+        raise ConfigError(f"--renderers {text}: the smaller number comes first: {high}-{low}")
+    return low, high
 
 
 def _model(text: str) -> ServedModel:
@@ -205,15 +216,27 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
         metavar="FILE",
         help="JSON: models, limits (momalisa.service.structure.Life); SIGHUP reads it again",
     )
-    parser.add_argument("--renderers", type=int, default=1, metavar="N", help="that share the cores; %(default)s")
+    parser.add_argument(
+        "--renderers",
+        default="1",
+        metavar="N",
+        help="that share the cores; %(default)s. 0-2: as many as there is work for, asleep while there is none",
+    )
     parser.add_argument("--gpus-per-renderer", type=float, default=0.0, metavar="G", help="may be a part of one")
     parser.add_argument("--open", action="store_true", help="anybody may ask for walks, without key or session")
     parser.add_argument("--keys", type=Path, metavar="FILE", help="API keys; see the service's README")
     parser.add_argument(
         "--traces", action="store_true", help="OpenTelemetry, to the collector at $OTEL_EXPORTER_OTLP_ENDPOINT"
     )
+    parser.add_argument(
+        "--release", default="", metavar="NAME", help="of two on one bucket, the one that was ready later serves"
+    )
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="A.B=C",
+        help="of momalisa.service.structure.Structure, such as renderer.downscale_delay_s=60; may be given again",
+    )
     parser.add_argument("--verbose", action="store_true", help="print what Ray and the replicas log")
-    flags = parser.parse_args(arguments)
-    if flags.renderers < 1:
-        parser.error("--renderers: take at least 1")
-    return flags
+    return parser.parse_args(arguments)

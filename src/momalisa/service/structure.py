@@ -10,6 +10,7 @@ from typing import Literal
 
 from momalisa.errors import ConfigError
 from momalisa.service.admission import AdmissionConfig
+from momalisa.service.conductor import ConductorConfig
 from momalisa.service.config import QUICK_NUM_FRAMES, EdgeConfig, Limits, ModerationConfig, StreamConfig, VertexRoutes
 from momalisa.service.models import TINY, ServedModel
 from momalisa.service.retention import RetentionConfig
@@ -30,6 +31,8 @@ class Scale:
     def __post_init__(self) -> None:
         if not 0 <= self.min_replicas <= self.max_replicas or self.max_replicas < 1:
             raise ValueError(f"{self.min_replicas} to {self.max_replicas} replicas: take at least one at most")
+        if min(self.upscale_delay_s, self.downscale_delay_s) < 0:
+            raise ValueError("upscale_delay_s and downscale_delay_s are waits: take 0 or more")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -53,6 +56,8 @@ class Structure:
     """Of the renderers."""
     encoding: Settings = field(default_factory=Settings)
     """Of the text encoders."""
+    leading: ConductorConfig = field(default_factory=ConductorConfig)
+    """How often a conductor looks for works and renews its leases, and when it takes over those of a lost one."""
     max_open_requests: int = 2000
     """Of one gateway, event streams among them."""
     is_open: bool = False

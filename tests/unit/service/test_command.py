@@ -17,6 +17,12 @@ from momalisa.service.structure import GatewayLife, Structure
         (("--state", "/proc/nowhere"), "cannot be made"),
         (("--config", "/nowhere.json"), "--config /nowhere.json"),
         (("--bucket", "nonsense://there"), "nonsense"),
+        (("--renderers", "0"), "0-1 is one that sleeps"),
+        (("--renderers", "3-1"), "the smaller number comes first: 1-3"),
+        (("--renderers", "many"), "say how many, such as 2"),
+        (("--renderers", "-2"), "say how many, such as 2"),
+        (("--set", "renderer.downscale=3"), "did you mean renderer.downscale_delay_s"),
+        (("--set", "renderer.downscale_delay_s=-3"), "take 0 or more"),
     ],
 )
 def test_what_is_wrong_is_named(
@@ -46,3 +52,15 @@ def test_a_session_secret_is_made_once_and_is_nobody_elses(tmp_path: Path) -> No
     assert command._session_secrets(tmp_path / "secrets").read_text() == content
     assert first.stat().st_mode & 0o077 == 0
     assert len(content) > 32
+
+
+@pytest.mark.parametrize(("text", "bounds"), [("1", (1, 1)), ("2", (2, 2)), ("0-1", (0, 1)), ("1-4", (1, 4))])
+def test_renderers_are_a_number_or_a_range(tmp_path: Path, text: str, bounds: tuple[int, int]) -> None:
+    scale = command._structure(command._parse(["--state", str(tmp_path), "--renderers", text])).renderer
+    assert (scale.min_replicas, scale.max_replicas) == bounds
+
+
+def test_anything_of_the_structure_can_be_set(tmp_path: Path) -> None:
+    flags = ["--state", str(tmp_path), "--release", "green", "--set", "renderer.downscale_delay_s=60"]
+    structure = command._structure(command._parse(flags))
+    assert (structure.release, structure.renderer.downscale_delay_s) == ("green", 60)

@@ -29,6 +29,8 @@ _APPLICATION, _CONDUCTOR, _GATEWAY = "momalisa", "conductor", "gateway"
 _LOOK_S = 0.2
 _MAX_ENCODINGS = 100
 """With a text encoder at once: they take a hundredth of a second each."""
+_LOOK_BACK_S = 30.0
+"""Figures are means over so long, Ray Serve's own default, and over no longer than it takes to act on them."""
 _MAX_ONGOING = 10_000
 """Of the conductor, in which whoever waits for news costs nothing."""
 
@@ -92,6 +94,7 @@ def _deployment(
             max_replicas=scale.max_replicas,
             upscale_delay_s=scale.upscale_delay_s,
             downscale_delay_s=scale.downscale_delay_s,
+            look_back_period_s=max(1.0, min(_LOOK_BACK_S, scale.downscale_delay_s)),
             **({} if policy is None else {"policy": policy}),
         )
     return serve.deployment(replica).options(

@@ -123,7 +123,8 @@ class ConductorDeployment:
     ) -> None:
         log_as_serve_does()
         self._crew = ServeCrew(text_encoder, renderer, assembler)
-        self._conductor = Conductor(open_store(structure.bucket), self._crew, release=structure.release)
+        store = open_store(structure.bucket)
+        self._conductor = Conductor(store, self._crew, structure.leading, release=structure.release)
         self._counting: asyncio.Task[None] | None = None
 
     async def reconfigure(self, user_config: Mapping[str, Any]) -> None:
