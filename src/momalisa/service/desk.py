@@ -4,6 +4,7 @@ import asyncio
 import logging
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any, Literal, Protocol
@@ -43,6 +44,8 @@ _ANIMATIONS: Mapping[Format, Derived] = {
     "mp4": "animation.mp4",
     "webp": "animation.webp",
 }
+_Mark = tuple[bool, State, int]
+_Key = tuple[str, _Mark | None]
 _MODELS_S = 2.0
 _NEWS_S = 5.0
 """So long a look at a work waits for news; then the bucket is looked at, for others may lead it."""
@@ -82,6 +85,23 @@ class Leader(Protocol):
         """In Prometheus's text format."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """What was seen of a walk."""
+
+    work: str
+    status: WalkStatus
+    announced: Sequence[tuple[str, float]]
+    known: Snapshot | None
+    is_left: bool
+    """A newer release serves."""
+
+    @property
+    def mark(self) -> _Mark:
+        """Whoever has seen as much waits for the same news."""
+        return self.known is None, self.status.state, len(self.announced)
+
+
 class Desk:
     """Implements `Walks`."""
 
@@ -89,6 +109,7 @@ class Desk:
         self._store, self._leader = store, leader
         self._models: tuple[float, Sequence[ModelInfo]] | None = None
         self._records = Records(store)
+        self._coming: dict[_Key, asyncio.Task[_Look]] = {}
 
     async def submit(self, request: WalkRequest, owner: Owner, *, idempotency_key: str | None = None) -> WalkStatus:
         """As `Walks`."""
@@ -103,20 +124,16 @@ class Desk:
 
     async def updates(self, walk_id: str, after: int = 0) -> AsyncIterator[Update]:
         """As `Walks`."""
+        seen: _Look | None = None
         while True:
-            record = await self._record(walk_id)
-            status, announced, known = await self._look(record)
-            frames = tuple(PreviewFrame(n + 1, announced[n][1]) for n in range(after, len(announced)))
-            after = max(after, len(announced))
-            yield Update(status, frames)
-            if status.has_ended:
+            seen = await self._look_together(walk_id, seen)
+            frames = tuple(PreviewFrame(n + 1, seen.announced[n][1]) for n in range(after, len(seen.announced)))
+            after = max(after, len(seen.announced))
+            yield Update(seen.status, frames)
+            if seen.status.has_ended:
                 return
-            if await self._leader.has_successor():
+            if seen.is_left:
                 raise HandoverError("a newer release serves")
-            if known is None:
-                await asyncio.sleep(1)  # somebody else leads it, or is about to
-            else:
-                await self._leader.news(record.work, known, _NEWS_S)
 
     async def cancel(self, walk_id: str, owner: Owner) -> WalkStatus:
         """As `Walks`."""
@@ -221,6 +238,30 @@ class Desk:
     async def _status(self, record: WalkRecord) -> WalkStatus:
         status, _, _ = await self._look(record)
         return status
+
+    async def _look_together(self, walk_id: str, seen: "_Look | None") -> "_Look":
+        """The next look, for all who have seen the same of a walk: a thousand streams cost no more than one."""
+        key = walk_id, None if seen is None else seen.mark
+        if (coming := self._coming.get(key)) is None:
+            coming = self._coming[key] = asyncio.create_task(self._look_again(walk_id, seen))
+            coming.add_done_callback(partial(self._has_come, key))
+        return await asyncio.shield(coming)
+
+    def _has_come(self, key: _Key, coming: "asyncio.Task[_Look]") -> None:
+        del self._coming[key]
+        if not coming.cancelled():
+            coming.exception()  # it is nobody's where all have left meanwhile
+
+    async def _look_again(self, walk_id: str, seen: "_Look | None") -> "_Look":
+        """A look at a walk, once there may be news since the last one."""
+        if seen is not None and seen.known is None:
+            await asyncio.sleep(1)  # somebody else leads it, or is about to
+        elif seen is not None:
+            await self._leader.news(seen.work, seen.known, _NEWS_S)
+        record = await self._record(walk_id)
+        status, announced, known = await self._look(record)
+        is_left = not status.has_ended and await self._leader.has_successor()
+        return _Look(record.work, status, announced, known, is_left)
 
     async def _look(self, record: WalkRecord) -> tuple[WalkStatus, Sequence[tuple[str, float]], Snapshot | None]:
         """The walk, its announced frames, and how far its work is where it goes on."""

@@ -81,7 +81,13 @@ class Structure:
                 raise ValueError(f"{name} is {getattr(self, name)}: take at least 1")
 
     def edge(self, life: "GatewayLife") -> EdgeConfig:
-        """What a gateway is told. Raises ConfigError for secrets that cannot be read."""
+        """What a gateway is told. Raises ConfigError for secrets that cannot be read, and for more event streams than
+        leave room for anything else."""
+        if life.limits.max_streams >= self.max_open_requests:
+            raise ConfigError(
+                f"max_streams is {life.limits.max_streams}: take fewer than max_open_requests, which is "
+                f"{self.max_open_requests}, or event streams keep everything else out"
+            )
         return EdgeConfig(
             is_open=self.is_open,
             has_visitors=self.has_visitors,

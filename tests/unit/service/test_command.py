@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from momalisa.errors import ConfigError
 from momalisa.service import command
 from momalisa.service.config import Limits
 from momalisa.service.structure import GatewayLife, Structure
@@ -64,3 +65,10 @@ def test_anything_of_the_structure_can_be_set(tmp_path: Path) -> None:
     flags = ["--state", str(tmp_path), "--release", "green", "--set", "renderer.downscale_delay_s=60"]
     structure = command._structure(command._parse(flags))
     assert (structure.release, structure.renderer.downscale_delay_s) == ("green", 60)
+
+
+def test_more_streams_than_leave_room_for_anything_else_are_refused(tmp_path: Path) -> None:
+    structure = command._structure(command._parse(["--state", str(tmp_path), "--set", "max_open_requests=1000"]))
+    with pytest.raises(ConfigError, match="take fewer than max_open_requests, which is 1000"):
+        structure.edge(GatewayLife())
+    structure.edge(GatewayLife(limits=Limits(max_streams=900)))
