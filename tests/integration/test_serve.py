@@ -10,10 +10,9 @@ import pytest
 from PIL import Image
 
 from momalisa.client import Client
-from momalisa.errors import UnauthorizedError
 from momalisa.service import command
 from momalisa.storage import open_store
-from tests.support.collector import collector
+from tests.support.collector import Collector, collector
 from tests.support.served import CHUNK_SIZE, Served, served
 from tests.support.small_sd import save_small_sd
 
@@ -23,10 +22,17 @@ SETTINGS = {"num_frames": 12, "num_inference_steps": 6}
 
 
 @pytest.fixture(scope="module")
-def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+def spans() -> Iterator[Collector]:
+    with collector() as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def service(tmp_path_factory: pytest.TempPathFactory, spans: Collector) -> Iterator[Served]:
     folder = tmp_path_factory.mktemp("served")
     model = save_small_sd(folder / "small")
-    with served(folder, "--model", f"small={model}", "--open") as running:
+    environment = {"OTEL_EXPORTER_OTLP_ENDPOINT": spans.url, "OTEL_BSP_SCHEDULE_DELAY": "200"}
+    with served(folder, "--model", f"small={model}", "--open", "--traces", environment=environment) as running:
         yield running
 
 
@@ -50,11 +56,6 @@ def test_the_page_and_the_first_versions_way_of_asking(service: Served) -> None:
     answer = httpx.get(f"{service.url}/predict", params={"word1": "dots", "word2": "waves"}, timeout=120)
     assert answer.headers["content-type"] == "image/gif"
     assert Image.open(io.BytesIO(answer.content)).size == (32, 32)
-
-
-def test_headers_that_ray_serve_would_obey_are_taken_away(service: Served) -> None:
-    odd = {"x-request-timeout-seconds": "0.000001", "serve-multiplexed-model-id": "nonsense"}
-    assert httpx.get(f"{service.url}/healthz", headers=odd).status_code == 200
 
 
 def test_a_port_that_is_taken_is_named(service: Served, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -109,24 +110,17 @@ def test_every_part_logs_what_it_did_for_a_walk(service: Served, tmp_path: Path)
     ).keys()
 
 
-def test_a_request_is_traced_through_every_part(tmp_path: Path) -> None:
-    model = save_small_sd(tmp_path / "small")
-    with collector() as spans:
-        environment = {"OTEL_EXPORTER_OTLP_ENDPOINT": spans.url, "OTEL_BSP_SCHEDULE_DELAY": "200"}
-        with served(tmp_path, "--model", f"small={model}", "--open", "--traces", environment=environment) as running:
-            walk = Client(running.url).walk("dots", "waves", **SETTINGS)
-            time.sleep(2.0)
-    of_walk = [span for span in spans.received if span.attributes.get("momalisa.walk_id") == walk.id]
-    [drawn_in] = {span.trace_id for span in of_walk if span.attributes.get("momalisa.work_id")}
-    parts = {name for span in spans.received if span.trace_id == drawn_in for name in PARTS if name in span.name}
-    assert parts == set(PARTS)
+def test_a_request_is_traced_through_every_part(service: Served, spans: Collector) -> None:
+    walk = Client(service.url).walk("dots", "waves in a trace", **SETTINGS)
+    until = time.monotonic() + 30
+    while (parts := _parts_traced(spans, walk.id)) != set(PARTS):
+        assert time.monotonic() < until, parts
+        time.sleep(0.2)
 
 
-def test_without_open_only_sessions_and_keys_may_ask(tmp_path: Path) -> None:
-    model = save_small_sd(tmp_path / "small")
-    with served(tmp_path, "--model", f"small={model}") as running:
-        answer = httpx.post(f"{running.url}/v1/walks", json={"waypoints": [{"prompt": "a"}, {"prompt": "b"}]})
-        assert answer.status_code == 401
-        with pytest.raises(UnauthorizedError):
-            Client(running.url, key="wrong").walk("a", "b")
-        Client(running.url).walk("a", "b", **SETTINGS)  # a visitor's session
+def _parts_traced(spans: Collector, walk_id: str) -> set[str]:
+    """Parts with a span in the trace of the request that asked for a walk."""
+    of_walk = [span for span in spans.received if span.attributes.get("momalisa.walk_id") == walk_id]
+    traces = {span.trace_id for span in of_walk if "momalisa.work_id" in span.attributes}
+    assert len(traces) <= 1
+    return {name for span in spans.received if span.trace_id in traces for name in PARTS if name in span.name}

@@ -35,7 +35,10 @@ class Served:
 
     def replicas(self, deployment: str) -> list[psutil.Process]:
         """Processes of a deployment's replicas."""
-        title = f"ray::ServeReplica:momalisa:{deployment}"
+        return self.processes(f"ray::ServeReplica:momalisa:{deployment}")
+
+    def processes(self, title: str) -> list[psutil.Process]:
+        """Those of its processes whose title begins like this."""
         found = []
         for child in psutil.Process(self.process.pid).children(recursive=True):
             try:

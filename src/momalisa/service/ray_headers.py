@@ -1,4 +1,5 @@
-"""Headers by which a client would tell Ray Serve what is not the client's to tell.
+"""What is between clients and Ray Serve's own HTTP: headers by which a client would tell it what is not the client's
+to tell, and its 404 while the application comes or goes, by which a client would take a walk for gone.
 
 Ray Serve's HTTP servers, the proxies as well as replicas that take requests directly, obey them before the application
 sees a request. They call a function that may put middleware of ours in front; where that is to be this one, set on
@@ -8,10 +9,13 @@ every Ray node
 """
 
 from collections.abc import Iterable
+from http import HTTPStatus
 
 from starlette.middleware import Middleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from momalisa.errors import UnavailableError
+from momalisa.service import problems
 from momalisa.service.request_ids import is_sane
 
 _NAMES = frozenset(
@@ -24,6 +28,8 @@ _NAMES = frozenset(
 )
 _PREFIX = b"x-serve-router-"
 """Owned by Ray Serve's router."""
+_MARK = b"permissions-policy"
+"""Every answer of ours has it."""
 
 RawHeaders = list[tuple[bytes, bytes]]
 
@@ -39,7 +45,10 @@ def in_front_of_ray_serve() -> list[Middleware]:
 
 
 class StripRayServeHeaders:
-    """Takes them away, and a request id that is fit for no log; the answer's id, which Ray Serve adds once more."""
+    """Takes them away, and a request id that is fit for no log; the answer's id, which Ray Serve adds once more.
+
+    Where Ray Serve has no application to ask, it says so as every answer of ours does: try again (503).
+    """
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -50,7 +59,7 @@ class StripRayServeHeaders:
             kept = without_ray_serve(scope["headers"])
             headers = [each for each in kept if each[0] != b"x-request-id" or is_sane(each[1])]
             scope = {**scope, "headers": headers}
-            send = _with_one_request_id(send)
+            send = _without_rays_404(_with_one_request_id(send), scope, receive)
         await self._app(scope, receive, send)
 
 
@@ -63,6 +72,23 @@ def _with_one_request_id(send: Send) -> Send:
         await send(message)
 
     return send_one
+
+
+def _without_rays_404(send: Send, scope: Scope, receive: Receive) -> Send:
+    is_replaced = False
+
+    async def send_ours(message: Message) -> None:
+        nonlocal is_replaced
+        if message["type"] == "http.response.start" and message["status"] == HTTPStatus.NOT_FOUND:
+            is_replaced = all(name.lower() != _MARK for name, _ in message.get("headers", ()))
+            if is_replaced:
+                response = problems.answer(UnavailableError("Ray Serve has no application just now"))
+                response.headers["Connection"] = "close"
+                await response(scope, receive, send)
+        if not is_replaced:
+            await send(message)
+
+    return send_ours
 
 
 def _is_rays(name: bytes) -> bool:

@@ -162,6 +162,28 @@ def test_ray_serves_second_request_id_is_taken_away() -> None:
     run_virtually(drill())
 
 
+@pytest.mark.parametrize(("is_ours", "status"), [(True, 404), (False, 503)])
+def test_what_ray_serve_does_not_know_may_come_back(is_ours: bool, status: int) -> None:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        headers = [(b"Permissions-Policy", b"camera=()")] if is_ours else []
+        await send({"type": "http.response.start", "status": 404, "headers": headers})
+        await send({"type": "http.response.body", "body": b"Path '/v1/walks/w/events' not found."})
+
+    async def drill() -> None:
+        (middleware,) = in_front_of_ray_serve()
+        exchange = Exchange(middleware.cls(app), http_scope("/"))
+        await exchange.end()
+        start, body = exchange.sent
+        assert start["status"] == status
+        assert (b"Path" in body["body"]) == is_ours
+        if not is_ours:
+            headers = dict(start["headers"])
+            assert (headers[b"retry-after"], headers[b"connection"]) == (b"5", b"close")
+            assert headers[b"content-type"] == b"application/problem+json"
+
+    run_virtually(drill())
+
+
 def test_other_protocols_pass(make_app: MakeApp) -> None:
     with client_of(make_app()) as client:  # lifespan
         assert client.get("/healthz").status_code == 200

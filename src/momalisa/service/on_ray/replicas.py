@@ -216,7 +216,8 @@ def _closing(send: Send) -> Send:
 
     async def send_closing(message: Message) -> None:
         if message["type"] == "http.response.start":
-            message = {**message, "headers": [*message.get("headers", ()), (b"connection", b"close")]}
+            headers = [each for each in message.get("headers", ()) if each[0].lower() != b"connection"]
+            message = {**message, "headers": [*headers, (b"connection", b"close")]}
         await send(message)
 
     return send_closing
