@@ -7,6 +7,7 @@ from typing import Any
 import httpx
 import pytest
 import schemathesis
+from hypothesis import HealthCheck, settings
 from schemathesis.config import SchemathesisConfig
 from schemathesis.specs.openapi.checks import positive_data_acceptance
 
@@ -71,7 +72,15 @@ def test_what_is_made_can_be_looked_after(request_settings: dict[str, Any]) -> N
         def validate_response(self, response: Any, case: Any, **given: Any) -> None:
             super().validate_response(response, case, additional_checks=[_is_taken], **given)
 
-    Machine.run()
+    few = settings(
+        max_examples=8,
+        stateful_step_count=6,
+        derandomize=True,
+        database=None,
+        deadline=None,
+        suppress_health_check=list(HealthCheck),
+    )
+    Machine.run(settings=few)
 
 
 def _is_taken(context: Any, response: Any, case: Any) -> bool | None:

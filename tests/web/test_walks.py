@@ -30,7 +30,8 @@ def test_a_walk_is_made_by_keyboard_alone(open_page: Open) -> None:
     assert page.locator("h1").inner_text().split("\n")[0] == PROMPTS[0]
     steps.tab_to(page, ".strip-slider")
     page.keyboard.press("End")
-    assert page.get_attribute(".strip-slider", "aria-valuetext") == "36 of 36"
+    number, total = map(int, page.get_attribute(".strip-slider", "aria-valuetext").split(" of "))
+    assert number == total >= 36, "frames are added where a step stands out"
 
 
 def test_enter_in_a_prompt_begins_the_walk(open_page: Open) -> None:
