@@ -1,7 +1,9 @@
-"""The visitors' page in a real browser, against the real service with the miniature model: `make test-web`.
+"""The visitors' page in a real browser, against the real service: `make test-web`.
 
-The service is started here; MOMALISA_WEB_BASE_URL=http://… looks at one that runs already. The browser is the system's
-Chromium, from the PATH or MOMALISA_CHROMIUM. What is missing is an error: a suite that skips itself proves nothing.
+The service is started here, with a model that draws nothing to be seen, and at once: the browser takes the processor
+that `tiny` would want. MOMALISA_WEB_BASE_URL=http://… looks at one that runs already, with whatever model. The browser
+is the system's Chromium, from the PATH or MOMALISA_CHROMIUM. What is missing is an error: a suite that skips itself
+proves nothing.
 """
 
 import json
@@ -18,7 +20,9 @@ import pytest
 from playwright.sync_api import sync_playwright
 
 from momalisa.service.keys import hash_key
+from momalisa.service.models import TINY
 from tests.support.served import served
+from tests.support.small_sd import save_small_sd
 from tests.web.steps import WALK_LIMIT_S
 
 STAFF_KEY = "curator-of-the-tests"
@@ -42,8 +46,12 @@ def base_url(chromium_path: str, tmp_path_factory: pytest.TempPathFactory) -> It
     folder = tmp_path_factory.mktemp("served")
     keys = folder / "keys.jsonl"
     keys.write_text(json.dumps({"name": "curator", "sha256": hash_key(STAFF_KEY), "is_staff": True}))
+    model = {"id": "small", "uri": str(save_small_sd(folder / "small")), "suggestions": TINY.suggestions}
+    life = folder / "life.json"
+    life.write_text(json.dumps({"conductor": {"models": [model]}}))
     # Ray's workers are nicer to others than the browser is to them: it would take what the renderer needs
-    with served(folder, "--keys", str(keys), environment={"RAY_worker_niceness": "0"}) as service:
+    environment = {"RAY_worker_niceness": "0"}
+    with served(folder, "--keys", str(keys), "--config", str(life), environment=environment) as service:
         yield service.url
 
 

@@ -2,7 +2,8 @@
 
 import logging
 import time
-from threading import Lock
+from collections.abc import Callable
+from threading import Condition, Lock
 
 import torch
 
@@ -15,13 +16,14 @@ from momalisa.service.pictures import load_pictures
 from momalisa.service.port import ImageRequest
 from momalisa.service.recent import Recent
 from momalisa.storage import Store
+from momalisa.walk.course import Chunk
 from momalisa.walk.frames import StoredFrames, to_png
 from momalisa.walk.model_facts import ModelFacts
 from momalisa.walk.render import Renderer, facts_of
 from momalisa.walk.settings import Settings
 from momalisa.walk.studio import Studio
 from momalisa.walk.texts import Texts
-from momalisa.walk.walk import draw_chunk
+from momalisa.walk.walk import render_chunk
 
 _LOGGER = logging.getLogger(__name__)
 _FRAMES_S = 3600.0
@@ -48,17 +50,54 @@ class Painter:
         self._renderers: Recent[str, Renderer] = Recent(_MAX_RENDERERS)
         self._frames, self._frames_since = StoredFrames(store.child("frames")), time.monotonic()
         self._ledger = Ledger(store)
-        self._turn = Lock()
+        self._turn, self._kept = Lock(), Condition()
+        self._being_kept: set[str] = set()
 
     def describe(self, model: ServedModel) -> ModelFacts:
         """Loads a model where it is not there. Raises ModelError for one that cannot be."""
         with self._turn:
             return self._facts(model)
 
-    def draw(self, task: ChunkTask) -> ChunkResult:
-        """Draws a chunk and keeps its frames. Raises ModelChangedError."""
+    def draw(self, task: ChunkTask, *, on_rendered: Callable[[], object] = lambda: None) -> ChunkResult:
+        """Draws a chunk and keeps its frames; `on_rendered` is called before they are kept, when the next chunk can be
+        drawn. Raises ModelChangedError."""
+        wanted = _own_and_parents(task.chunk)
         with self._turn:
-            return self._draw(task)
+            with self._kept:  # by another chunk that has just been drawn
+                self._kept.wait_for(lambda: self._being_kept.isdisjoint(wanted))
+            began = time.monotonic()
+            if began - self._frames_since > _FRAMES_S:
+                self._frames, self._frames_since = StoredFrames(self._store.child("frames")), began
+            frames, renderer = self._frames, self._renderer(task)
+            before = renderer.num_evaluations
+            rendered = render_chunk(renderer, task.chunk, frames)
+            num_evaluations, seconds = renderer.num_evaluations - before, time.monotonic() - began
+            new = {one.address for one in rendered.new}
+            with self._kept:
+                self._being_kept |= new
+        on_rendered()
+        try:
+            num_twice = frames.keep(rendered.new)
+        finally:
+            with self._kept:
+                self._being_kept -= new
+                self._kept.notify_all()
+        if rendered.num_rendered:
+            self._ledger.enter_chunk(
+                task.work,
+                num_rendered=rendered.num_rendered,
+                num_drawn_twice=num_twice,
+                unet_evaluations=num_evaluations,
+                seconds=seconds,
+            )
+        figures = {"seconds": round(seconds, 3), "unet_evaluations": num_evaluations}
+        _LOGGER.info("%d frames, %d of them drawn now", len(rendered.drawn), rendered.num_rendered, extra=figures)
+        return ChunkResult(
+            sketches={f.index: one.sketch for f, one in zip(task.chunk.frames, rendered.drawn, strict=True)},
+            num_rendered=rendered.num_rendered,
+            unet_evaluations=num_evaluations,
+            seconds=seconds,
+        )
 
     def draw_image(self, request: ImageRequest, model: ServedModel, texts: Texts) -> bytes:
         """One picture as PNG. Raises ConfigError for a size that the model cannot draw."""
@@ -77,36 +116,6 @@ class Painter:
                 width=width,
             )
             return to_png(pixels)
-
-    def _draw(self, task: ChunkTask) -> ChunkResult:
-        began = time.monotonic()
-        if began - self._frames_since > _FRAMES_S:
-            self._frames, self._frames_since = StoredFrames(self._store.child("frames")), began
-        renderer = self._renderer(task)
-        before, twice_before = renderer.num_evaluations, self._frames.num_drawn_twice
-        drawn, num_rendered = draw_chunk(renderer, task.chunk, self._frames)
-        num_evaluations, seconds = renderer.num_evaluations - before, time.monotonic() - began
-        if num_rendered:
-            num_twice = self._frames.num_drawn_twice - twice_before
-            self._ledger.enter_chunk(
-                task.work,
-                num_rendered=num_rendered,
-                num_drawn_twice=num_twice,
-                unet_evaluations=num_evaluations,
-                seconds=seconds,
-            )
-        _LOGGER.info(
-            "%d frames, %d of them drawn now",
-            len(drawn),
-            num_rendered,
-            extra={"seconds": round(seconds, 3), "unet_evaluations": num_evaluations},
-        )
-        return ChunkResult(
-            sketches={frame.index: one.sketch for frame, one in zip(task.chunk.frames, drawn, strict=True)},
-            num_rendered=num_rendered,
-            unet_evaluations=num_evaluations,
-            seconds=seconds,
-        )
 
     def _renderer(self, task: ChunkTask) -> Renderer:
         if self._facts(task.model) != task.facts:
@@ -133,3 +142,9 @@ class Painter:
     def _load(self, model: ServedModel) -> Studio:
         self._renderers.clear()  # they hold the model that has just gone
         return Studio(model.uri, model.revision, self._settings, parts=_PARTS)
+
+
+def _own_and_parents(chunk: Chunk) -> set[str]:
+    """Addresses of the frames that must not be on their way to the bucket while a chunk is drawn."""
+    indices = {frame.index for frame in chunk.frames} | {i for frame in chunk.frames for i in frame.parents or ()}
+    return {chunk.addresses[index] for index in indices}

@@ -61,8 +61,8 @@ class Frames(Protocol):
     def missing(self, wanted: Mapping[str, Collection[int]]) -> set[str]:
         """Those of the addresses at which there is no frame, or not with the states of these steps."""
 
-    def keep(self, drawn: Sequence[Drawn]) -> None:
-        """Keeps frames for good, before it returns."""
+    def keep(self, drawn: Sequence[Drawn]) -> int:
+        """Keeps frames for good, before it returns; how many of them somebody else had kept meanwhile."""
 
     def load(self, address: str) -> Drawn:
         """Raises ObjectNotFoundError for a frame that is not there."""
@@ -85,10 +85,11 @@ class MemoryFrames:
             if address not in self._drawn or not set(steps) <= self._drawn[address].states.keys()
         }
 
-    def keep(self, drawn: Sequence[Drawn]) -> None:
-        """As `Frames`."""
+    def keep(self, drawn: Sequence[Drawn]) -> int:
+        """As `Frames`; nobody else does here."""
         for one in drawn:
             self._drawn[one.address] = _with_states_of(self._drawn.get(one.address), one)
+        return 0
 
     def load(self, address: str) -> Drawn:
         """As `Frames`."""
@@ -109,8 +110,7 @@ class StoredFrames:
         self._cache_bytes = cache_mib * 2**20
         self._cache: dict[str, Drawn] = {}
         self._incomplete: dict[str, Drawn] = {}
-        self.num_drawn_twice = 0
-        """Frames that came to be kept where there was one: somebody else drew them at the same time."""
+        self._pictures: dict[str, Pixels] = {}
         self._lock = Lock()
 
     def missing(self, wanted: Mapping[str, Collection[int]]) -> set[str]:
@@ -129,14 +129,16 @@ class StoredFrames:
         run_parallel([partial(look, address, steps) for address, steps in wanted.items()])
         return absent
 
-    def keep(self, drawn: Sequence[Drawn]) -> None:
+    def keep(self, drawn: Sequence[Drawn]) -> int:
         """As `Frames`."""
+        twice: list[str] = []
         incomplete = {one.address: self._incomplete.pop(one.address, None) for one in drawn}
         drawn = [_with_states_of(incomplete[one.address], one) for one in drawn]
         run_parallel([partial(self._store.write_bytes, _states_key(one.address), pack(one)) for one in drawn])
-        run_parallel([partial(self._keep_picture, one, incomplete[one.address] is not None) for one in drawn])
+        run_parallel([partial(self._keep_picture, one, twice) for one in drawn])
         for one in drawn:
             self._remember(one)
+        return sum(1 for address in twice if incomplete[address] is None)
 
     def load(self, address: str) -> Drawn:
         """As `Frames`."""
@@ -150,17 +152,17 @@ class StoredFrames:
         """As `Frames`."""
         if (cached := self._cache.get(address)) is not None:
             return cached.pixels
-        return from_png(self._store.read_bytes(picture_key(address)))
+        if address not in self._pictures:
+            self._remember_picture(address, from_png(self._store.read_bytes(picture_key(address))))
+        return self._pictures[address]
 
-    def _keep_picture(self, drawn: Drawn, is_known: bool) -> None:
+    def _keep_picture(self, drawn: Drawn, twice: list[str]) -> None:
         key, png = picture_key(drawn.address), to_png(drawn.pixels)
         try:
             self._store.create(key, png)
         except AlreadyExistsError:
             self._store.write_bytes(key, png)  # the one that is there may be damaged
-            if not is_known:
-                with self._lock:
-                    self.num_drawn_twice += 1
+            twice.append(drawn.address)
 
     def _find(self, address: str) -> Drawn | None:
         """None also for one that is damaged: it is rendered again."""
@@ -170,6 +172,12 @@ class StoredFrames:
             return unpack(address, from_png(picture), states)
         except (ObjectNotFoundError, SafetensorError, OSError, KeyError, ValueError):
             return None
+
+    def _remember_picture(self, address: str, pixels: Pixels) -> None:
+        with self._lock:
+            self._pictures[address] = pixels
+            while len(self._pictures) > 1 and sum(one.nbytes for one in self._pictures.values()) > self._cache_bytes:
+                del self._pictures[next(iter(self._pictures))]
 
     def _remember(self, drawn: Drawn) -> None:
         with self._lock:

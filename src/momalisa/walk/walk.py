@@ -1,7 +1,7 @@
 """Walks from request to frames, drawn in this process."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from momalisa.walk.course import Chunk, Course, Walk, chunks
 from momalisa.walk.frames import Drawn, Frames
@@ -39,23 +39,44 @@ def render_walk(
 
 
 def draw_chunk(renderer: Renderer, chunk: Chunk, frames: Frames) -> tuple[list[Drawn], int]:
-    """A chunk's frames, and how many frames had to be rendered for them: what is there is not rendered again.
+    """A chunk's frames, and how many frames had to be rendered for them: what is there is not rendered again."""
+    rendered = render_chunk(renderer, chunk, frames)
+    frames.keep(rendered.new)
+    return rendered.drawn, rendered.num_rendered
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Rendered:
+    """A chunk's frames, of which the new ones are still to be kept."""
+
+    drawn: list[Drawn]
+    new: list[Drawn]
+    num_parents: int
+    """Frames of earlier chunks that had to be rendered, too; they are kept."""
+
+    @property
+    def num_rendered(self) -> int:
+        """Frames that were not there already."""
+        return len(self.new) + self.num_parents
+
+
+def render_chunk(renderer: Renderer, chunk: Chunk, frames: Frames) -> Rendered:
+    """A chunk's frames: those that are there are loaded, the others rendered, and not kept yet.
 
     Parents that somebody else has removed since, or kept without the states that are needed here, are rendered too.
     """
     missing = _missing(renderer, chunk, frames)
     # By address: a loop of two waypoints has every frame twice.
     absent = {chunk.addresses[f.index]: f for f in chunk.frames if chunk.addresses[f.index] in missing}
-    drawn: dict[str, Drawn] = {}
-    num_rendered = 0
+    new: list[Drawn] = []
+    num_parents = 0
     if absent:
-        num_rendered = _restore_parents(renderer, chunk, list(absent.values()), frames)
-        rendered = renderer.render(list(absent.values()), chunk.addresses, frames)
-        frames.keep(rendered)
-        num_rendered += len(rendered)
-        drawn = {one.address: one for one in rendered}
+        num_parents = _restore_parents(renderer, chunk, list(absent.values()), frames)
+        new = renderer.render(list(absent.values()), chunk.addresses, frames)
+    by_address = {one.address: one for one in new}
     addresses = [chunk.addresses[frame.index] for frame in chunk.frames]
-    return [drawn.get(address) or frames.load(address) for address in addresses], num_rendered
+    drawn = [by_address.get(address) or frames.load(address) for address in addresses]
+    return Rendered(drawn=drawn, new=new, num_parents=num_parents)
 
 
 def _missing(renderer: Renderer, chunk: Chunk, frames: Frames) -> set[str]:

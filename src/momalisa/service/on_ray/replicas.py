@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from ray import serve
@@ -76,10 +76,18 @@ class RendererDeployment:
 
     @with_ids
     async def draw(self, task: ChunkTask) -> ChunkResult:
-        """As `Crew`. A chunk that is called off while it waits for its turn is not drawn."""
+        """As `Crew`. A chunk that is called off while it waits for its turn is not drawn; one whose frames are on their
+        way to the bucket has had its turn."""
         self._num_queued, self._heard_at = task.num_queued, time.monotonic()
-        async with self._turn:
-            return await asyncio.to_thread(self._painter.draw, task)
+        loop = asyncio.get_running_loop()
+        await self._turn.acquire()
+        give_back = _once(self._turn.release)
+        try:
+            return await asyncio.to_thread(
+                self._painter.draw, task, on_rendered=lambda: loop.call_soon_threadsafe(give_back)
+            )
+        finally:
+            give_back()
 
     @with_ids
     async def draw_image(self, request: ImageRequest, model: ServedModel, texts: Texts) -> bytes:
@@ -195,6 +203,12 @@ class ConductorDeployment:
     async def __del__(self) -> None:
         """Ray Serve calls it before it ends a replica: works are given back at once."""
         await self._conductor.stop()
+
+
+def _once(act: Callable[[], None]) -> Callable[[], None]:
+    """Does it at the first call only."""
+    left = [act]
+    return lambda: left.pop()() if left else None
 
 
 class _Front:
