@@ -109,10 +109,11 @@ def test_a_body_without_end_is_answered_and_kept_nowhere(service: Served) -> Non
     before = memory_of(service)
     with connection(service) as stranger:
         stranger.sendall(head.encode() + b"Transfer-Encoding: chunked\r\n\r\n")
-        for _ in range(4096):  # 256 MiB
+        for _ in range(1 << 14):  # a GiB
             stranger.sendall(chunk)
         assert stranger.recv(1 << 16).startswith(b"HTTP/1.1 413 ")
-        assert memory_of(service) - before < 64 << 20
+        # Ray Serve's proxy takes what comes until the gateway has answered, and throws away the rest.
+        assert memory_of(service) - before < 300 << 20
 
 
 def test_a_picture_that_is_huge_when_unpacked_is_refused_by_its_header(somebody: httpx.Client, service: Served) -> None:
