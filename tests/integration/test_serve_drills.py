@@ -25,7 +25,7 @@ from tests.support.small_sd import save_small_sd
 pytestmark = pytest.mark.slow
 
 _LIFE = "life.json"
-_PATIENCE = Patience(deadline_s=300)
+_PATIENCE = Patience(deadline_s=300, max_disconnects=100)
 _DEPLOYMENTS = ("renderer", "conductor", "gateway", "assembler")
 _NUM_KILLS = 20
 _NUM_WALKS = 200
