@@ -1,7 +1,11 @@
-"""As many event streams as one gateway may hold, and more, on a real Ray Serve."""
+"""As many event streams as one gateway may hold, and more, on a real Ray Serve.
+
+MOMALISA_NUM_STREAMS=10000 pytest -m slow tests/integration/test_serve_streams.py opens ten thousand (minutes).
+"""
 
 import asyncio
 import json
+import os
 import resource
 import time
 from collections.abc import Awaitable, Iterator
@@ -14,9 +18,9 @@ from momalisa.client import Client
 from tests.support.served import Served, served
 from tests.support.small_sd import save_small_sd
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
 
-_NUM_STREAMS = 2000
+_NUM_STREAMS = int(os.environ.get("MOMALISA_NUM_STREAMS", "2000"))
 """Ray Serve's proxy opens some 60 a second on two cores."""
 _NUM_TOO_MANY = 100
 _NUM_FILES = _NUM_STREAMS + _NUM_TOO_MANY + 2000
