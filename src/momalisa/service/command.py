@@ -86,6 +86,9 @@ def _stay(on_hangup: Callable[[], None]) -> None:
 
 def _change(flags: argparse.Namespace, deploy: Callable[[Life], None]) -> None:
     """What the file says now, if it can be."""
+    if flags.config is None:
+        print("there is no --config to read again", flush=True)
+        return
     try:
         deploy(_life(flags))
     except MomalisaError as e:

@@ -16,6 +16,7 @@ from functools import partial
 
 from momalisa.errors import (
     AlreadyExistsError,
+    ConfigError,
     ConflictError,
     HandoverError,
     MomalisaError,
@@ -28,8 +29,8 @@ from momalisa.service.dealer import Dealer
 from momalisa.service.generations import Generations
 from momalisa.service.leading import Leading
 from momalisa.service.leases import Leases, held
-from momalisa.service.ledger import Ledger
-from momalisa.service.log_ids import note
+from momalisa.service.ledger import End, Ledger
+from momalisa.service.log_ids import apart, note
 from momalisa.service.metrics import Metrics
 from momalisa.service.models import ServedModel, Shelf
 from momalisa.service.moderation import Moderator
@@ -58,14 +59,14 @@ class ConductorConfig:
     """A lease that stands still for so long is taken over."""
     max_attempts: int = 5
     """Of a chunk whose renderer died."""
-    max_leads: int = 3
-    """Of a work over which all attempts were lost."""
+    max_losses: int = 3
+    """Of a work: so often all attempts of a chunk, or whoever else had it, may be lost."""
 
     def __post_init__(self) -> None:
         if not 0 < 2 * self.renew_s < self.patience_s:
             raise ValueError(f"renew_s {self.renew_s}: take less than half of patience_s, {self.patience_s}")
-        if self.look_out_s <= 0 or min(self.max_attempts, self.max_leads) < 1:
-            raise ValueError("look_out_s must be above 0, max_attempts and max_leads at least 1")
+        if self.look_out_s <= 0 or min(self.max_attempts, self.max_losses) < 1:
+            raise ValueError("look_out_s must be above 0, max_attempts and max_losses at least 1")
 
 
 class Conductor:
@@ -97,7 +98,7 @@ class Conductor:
             store, crew, self._dealer, self._metrics, moderator=lambda: self._moderator, clock=clock
         )
         self._live: dict[str, Live] = {}
-        self._num_leads: Counter[str] = Counter()
+        self._num_losses: Counter[str] = Counter()
         self._background: list[asyncio.Task[None]] = []
         self._is_stopping = False
 
@@ -234,13 +235,13 @@ class Conductor:
         if not (self._is_stopping or self._readiness.has_successor or work in self._live):
             self._live[work] = live = Live(work, order, self._clock())
             self._dealer.open(work, order.owner, live.begin)
-            live.task = asyncio.create_task(self._lead(live))
+            live.task = asyncio.create_task(self._lead(live), context=apart())
 
     def give_up(self, work: str) -> None:
         """A work that nobody wants any more: a chunk that is being drawn is the last of it."""
         live = self._live.get(work)
         if live is not None and live.task is not None:
-            live.state = "cancelled"
+            live.is_given_up = True
             live.task.cancel()
 
     def snapshot(self, work: str) -> Snapshot | None:
@@ -260,13 +261,24 @@ class Conductor:
     async def _look_out(self) -> None:
         while True:
             try:
-                for work in await asyncio.to_thread(self.records.waiting_works):
-                    if work not in self._live:
-                        with suppress(ObjectNotFoundError):  # it ended between the one look and the other
-                            self.take_up(work, await asyncio.to_thread(self.records.waiting_work, work))
+                waiting = await asyncio.to_thread(self.records.waiting_works)
+                for work in waiting:
+                    await self._take_up_if_led_by_nobody(work)
+                self._leases.forget_all_but([*waiting, LEASE])
             except StorageError as e:
                 _LOGGER.warning("the queue in the bucket cannot be read: %s", e)
+            self._dealer.give_out()  # there may be more renderers by now
             await asyncio.sleep(self._config.look_out_s)
+
+    async def _take_up_if_led_by_nobody(self, work: str) -> None:
+        if work in self._live:
+            return
+        try:
+            self.take_up(work, await asyncio.to_thread(self.records.waiting_work, work))
+        except ObjectNotFoundError:
+            return  # it ended between the one look and the other
+        except ConfigError as e:
+            _LOGGER.error("work %s cannot be read, and waits: %s", work, e)
 
     async def _lead(self, live: Live) -> None:
         """From the claim to the manifest."""
@@ -276,38 +288,45 @@ class Conductor:
             async with held(self._leases, live.work, renew_s=self._config.renew_s) as is_mine:
                 if is_mine and (outcome := await self._outcome(live)) is not None:
                     await self._end(live, outcome)
+                self._let_go(live)  # and then of the lease: whoever waits is told at once
         except asyncio.CancelledError:
-            if live.state == "cancelled":
+            if live.is_given_up:
+                self._num_losses.pop(live.work, None)
                 with suppress(StorageError):
-                    await asyncio.to_thread(self._ledger.enter_end, live.work, live.state)
+                    await asyncio.to_thread(self._ledger.enter_end, live.work, "cancelled")
         except (StorageError, LostError) as e:
             _LOGGER.warning("work %s is given back: %s", live.work, e)
         finally:
-            self._dealer.close(live.work)
-            del self._live[live.work]
-            live.change()
+            self._let_go(live)
             if is_mine:
                 self._admission.ended(was_busy=len(self._dealer) > 0)
 
+    def _let_go(self, live: Live) -> None:
+        """A work that is led here no more."""
+        if self._live.get(live.work) is live:
+            self._dealer.close(live.work)
+            del self._live[live.work]
+            live.change()
+
     async def _outcome(self, live: Live) -> Manifest | Failure | None:
         """As `Leading.lead`; a work over which renderers die again and again has failed."""
-        self._num_leads[live.work] += 1
         try:
             return await self._leading.lead(live)
         except LostError as e:
-            if self._num_leads[live.work] < self._config.max_leads:
+            self._num_losses[live.work] += 1
+            if self._num_losses[live.work] < self._config.max_losses:
                 raise
             return Failure(code="render_failed", detail=f"given up after many tries: {e}", ended_at=self._clock())
 
     async def _end(self, live: Live, outcome: Manifest | Failure) -> None:
         """Says what became of a work."""
-        self._num_leads.pop(live.work, None)
+        self._num_losses.pop(live.work, None)
         self._metrics.work_seconds.observe(self._clock() - live.began_at)
         await asyncio.to_thread(self.records.end_work, live.work, outcome)
-        live.state = "done" if isinstance(outcome, Manifest) else "failed"
+        state: End = "done" if isinstance(outcome, Manifest) else "failed"
         seconds = self._clock() - live.began_at
-        _LOGGER.info("%s: %d frames", live.state, len(live.announced), extra={"seconds": round(seconds, 3)})
-        await asyncio.to_thread(self._ledger.enter_end, live.work, live.state)
+        _LOGGER.info("%s: %d frames", state, len(live.announced), extra={"seconds": round(seconds, 3)})
+        await asyncio.to_thread(self._ledger.enter_end, live.work, state)
 
     async def _sweep(self) -> None:
         while True:
@@ -316,7 +335,7 @@ class Conductor:
                 async with held(self._leases, LEASE, renew_s=self._config.renew_s) as is_mine:
                     if is_mine:
                         await self._sweep_once()
-            except StorageError as e:
+            except MomalisaError as e:
                 _LOGGER.warning("the bucket could not be swept: %s", e)
 
     async def _sweep_once(self) -> None:

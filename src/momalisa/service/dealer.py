@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
+from contextvars import Context, copy_context
 from dataclasses import dataclass, field, replace
 from functools import partial
 
@@ -17,6 +18,8 @@ class _Job:
     task: ChunkTask
     cost: float
     result: asyncio.Future[ChunkResult]
+    context: Context = field(default_factory=copy_context)
+    """Of whoever leads the work: lines of the log are of it, whoever's turn it was before."""
     num_deaths: int = 0
 
 
@@ -66,14 +69,11 @@ class Dealer:
         loop = asyncio.get_running_loop()
         jobs = [_Job(task, _cost(task), loop.create_future()) for task in tasks]
         self._queue.put(work, [(job, job.cost) for job in jobs])
-        self._give_out()
+        self.give_out()
         return [job.result for job in jobs]
 
-    def stop(self) -> None:
-        """Gives nothing out any more."""
-        self._has_stopped = True
-
-    def _give_out(self) -> None:
+    def give_out(self) -> None:
+        """Gives out what waits, as far as there is room: to be called when there may be more of it."""
         while (
             not self._has_stopped
             and self._num_given < self._crew.num_slots
@@ -83,9 +83,13 @@ class Dealer:
             player = self._players[work]
             player.on_begin()
             self._num_given += 1
-            drawing = asyncio.create_task(self._draw(job))
+            drawing = asyncio.create_task(self._draw(job), context=job.context)
             player.in_hand.add(drawing)
             drawing.add_done_callback(partial(self._take_back, player, job))
+
+    def stop(self) -> None:
+        """Gives nothing out any more."""
+        self._has_stopped = True
 
     def _take_back(self, player: _Player, job: _Job, drawing: asyncio.Task[None]) -> None:
         """A chunk is drawn, lost or called off."""
@@ -93,7 +97,7 @@ class Dealer:
         if not drawing.cancelled() and (error := drawing.exception()) is not None and not job.result.done():
             job.result.set_exception(error)
         self._num_given -= 1
-        self._give_out()
+        self.give_out()
 
     async def _draw(self, job: _Job) -> None:
         try:

@@ -17,7 +17,7 @@ from momalisa.errors import (
     ObjectNotFoundError,
     UnavailableError,
 )
-from momalisa.service.log_ids import note
+from momalisa.service.log_ids import apart, note
 from momalisa.service.pictures import keep_picture
 from momalisa.service.port import (
     Derived,
@@ -243,7 +243,7 @@ class Desk:
         """The next look, for all who have seen the same of a walk: a thousand streams cost no more than one."""
         key = walk_id, None if seen is None else seen.mark
         if (coming := self._coming.get(key)) is None:
-            coming = self._coming[key] = asyncio.create_task(self._look_again(walk_id, seen))
+            coming = self._coming[key] = asyncio.create_task(self._look_again(walk_id, seen), context=apart())
             coming.add_done_callback(partial(self._has_come, key))
         return await asyncio.shield(coming)
 

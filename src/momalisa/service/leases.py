@@ -10,7 +10,7 @@ import asyncio
 import json
 import logging
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import asynccontextmanager, suppress
 
 from momalisa.errors import AlreadyExistsError, ConflictError, ObjectNotFoundError, StorageError
@@ -61,9 +61,10 @@ class Leases:
             return None
         return self._take(work, key, lambda: self._store.compare_and_swap(key, content, version))
 
-    def forget(self, work: str) -> None:
-        """A work that has ended."""
-        self._seen.pop(work, None)
+    def forget_all_but(self, works: Collection[str]) -> None:
+        """Works that are not among these have ended."""
+        kept = set(works)
+        self._seen = {work: seen for work, seen in self._seen.items() if work in kept}
 
     def _is_free(self, work: str, data: bytes, version: Version) -> bool:
         if json.loads(data)["holder"] is None:
@@ -79,7 +80,7 @@ class Leases:
             version = write()
         except (AlreadyExistsError, ConflictError):
             return None
-        self.forget(work)
+        self._seen.pop(work, None)
         return Lease(self._store, key, self._holder, version)
 
 

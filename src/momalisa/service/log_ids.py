@@ -3,10 +3,11 @@
 import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from contextvars import ContextVar
+from contextvars import Context, ContextVar
 from types import MappingProxyType
 
 from opentelemetry import trace
+from opentelemetry.context import attach, get_current
 
 _IDS: ContextVar[Mapping[str, str]] = ContextVar("momalisa_log_ids", default=MappingProxyType({}))
 
@@ -33,6 +34,17 @@ def noted(**more: str) -> Iterator[None]:
         _IDS.reset(token)
 
 
+def apart() -> Context:
+    """A context for a task that outlives the request which begins it: it keeps the ids and the trace, and nothing else.
+
+    What belongs to a request, Ray Serve calls off when the request's client leaves.
+    """
+    fresh, kept, trace_context = Context(), _IDS.get(), get_current()
+    fresh.run(_IDS.set, kept)
+    fresh.run(attach, trace_context)
+    return fresh
+
+
 class IdsFilter(logging.Filter):
     """For handlers: gives every record the ids that are known, for the formatter."""
 
@@ -44,4 +56,6 @@ class IdsFilter(logging.Filter):
 
 
 def _mark(more: Mapping[str, str]) -> None:
-    trace.get_current_span().set_attributes({f"momalisa.{name}": value for name, value in more.items()})
+    span = trace.get_current_span()
+    if span.is_recording():
+        span.set_attributes({f"momalisa.{name}": value for name, value in more.items()})

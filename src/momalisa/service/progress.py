@@ -39,6 +39,8 @@ class Live:
     unet_evaluations: int = 0
     num_rendered: int = 0
     renderer_seconds: float = 0.0
+    is_given_up: bool = False
+    """Nobody wants it any more."""
     task: asyncio.Task[None] | None = None
     _changed: asyncio.Event = field(default_factory=asyncio.Event)
 

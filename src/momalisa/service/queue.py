@@ -6,7 +6,7 @@ credit and a hundred works of one owner do not hold up another's first.
 """
 
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from itertools import count
 from typing import Generic, TypeVar
@@ -34,11 +34,6 @@ class FairQueue(Generic[T]):
     def __len__(self) -> int:
         """Items that wait."""
         return sum(len(work.waiting) for work in self._works.values())
-
-    @property
-    def cost(self) -> float:
-        """Of all items that wait."""
-        return sum(cost for work in self._works.values() for _, cost in work.waiting)
 
     def open(self, work: str, owner: str) -> None:
         """A work that will have items; it is known until it is closed. Again is fine."""
@@ -71,9 +66,9 @@ class FairQueue(Generic[T]):
         found.clock -= cost
         self._owner_clocks[found.owner] -= cost
 
-    def take(self, suits: Callable[[T], bool] = lambda _: True) -> tuple[str, T, float] | None:
-        """The next work, item and cost, of works whose next item suits; None where there is none."""
-        ready = [(name, work) for name, work in self._works.items() if work.waiting and suits(work.waiting[0][0])]
+    def take(self) -> tuple[str, T, float] | None:
+        """The next work, item and cost; None where there is none."""
+        ready = [(name, work) for name, work in self._works.items() if work.waiting]
         if not ready:
             return None
         name, work = min(ready, key=lambda each: self._turn(each[1]))

@@ -28,6 +28,10 @@ class Recent(Generic[K, V]):
         self._values.move_to_end(key)
         return self._values[key]
 
+    def drop(self, key: K) -> None:
+        """Forgets one; one that is not there is fine."""
+        self._values.pop(key, None)
+
     def clear(self) -> None:
         """Forgets all."""
         self._values.clear()

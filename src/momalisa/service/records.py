@@ -56,13 +56,13 @@ class Manifest:
     announced: tuple[tuple[str, float], ...]
     """Address and place of each rendered frame, in the order in which they were announced."""
     durations_s: tuple[float, ...]
-    distances: tuple[float, ...]
-    """From each shown frame to the next, those that placed them."""
     num_rendered: int
     """Frames that were not there already."""
     unet_evaluations: int
     renderer_seconds: float
     ended_at: float
+    distances: tuple[float, ...] = ()
+    """From each shown frame to the next, those that placed them."""
     report: Mapping[str, float] = field(default_factory=dict)
 
 
@@ -204,8 +204,10 @@ class Records:
         self._store.delete(f"queue/{work}")
 
     def give_up(self, work: str) -> None:
-        """A work that nobody wants any more."""
+        """A work that nobody wants any more, or that is over; one that is wanted in this very moment is done anew."""
         self._store.delete(f"queue/{work}")
+        if self.wanted_by(work) and self.outcome(work) is None:
+            self.wait_again(work)
 
     def outcome(self, work: str) -> Manifest | Failure | None:
         """What became of a work; None while it goes on."""

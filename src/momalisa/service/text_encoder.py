@@ -32,13 +32,21 @@ class TextEncoder:
         Raises ModelError for a model that cannot be loaded, ModelChangedError for one that is not that of the facts.
         """
         with self._turn:
-            components = self._encoders.get((model.uri, model.revision), lambda: self._load(model))
-            if components.fingerprints["text_encoder"] != facts.fingerprints["text_encoder"]:
-                raise ModelChangedError(f"the model {model.id} has changed since this was planned")
+            components = self._components(model, facts)
             began = time.monotonic()
             texts = encode_texts(components, prompts)
         _LOGGER.info("%d prompts encoded", len(prompts), extra={"seconds": round(time.monotonic() - began, 3)})
         return texts
+
+    def _components(self, model: ServedModel, facts: ModelFacts) -> Components:
+        """Those of the facts: a model that was exchanged in its place is loaded once more."""
+        key = model.uri, model.revision
+        for _ in range(2):
+            components = self._encoders.get(key, lambda: self._load(model))
+            if components.fingerprints["text_encoder"] == facts.fingerprints["text_encoder"]:
+                return components
+            self._encoders.drop(key)
+        raise ModelChangedError(f"the model {model.id} has changed since this was planned")
 
     def _load(self, model: ServedModel) -> Components:
         device, dtype = placed(self._settings)

@@ -10,7 +10,9 @@ import pytest
 from momalisa.errors import AlreadyExistsError, BusyError, ConfigError, ObjectNotFoundError, RefusedError
 from momalisa.service.admission import AdmissionConfig
 from momalisa.service.conductor import Conductor, ConductorConfig
+from momalisa.service.crew import ChunkResult, ChunkTask
 from momalisa.service.ledger import Ledger
+from momalisa.service.log_ids import ids, noted
 from momalisa.service.models import ServedModel
 from momalisa.service.port import Owner
 from momalisa.service.records import Failure, Manifest, WalkRecord
@@ -138,6 +140,58 @@ def test_a_walk_over_which_every_renderer_dies_has_failed_in_the_end(
         assert isinstance(outcome, Failure)
         assert (outcome.code, outcome.detail) == ("render_failed", "given up after many tries: the renderer died")
         assert conductor.records.waiting_works() == []
+
+    run(store, models, play)
+
+
+def test_each_chunk_is_drawn_in_the_name_of_its_own_walk(store: Store, models: tuple[ServedModel, ...]) -> None:
+    async def play(conductor: Conductor, crew: LocalCrew) -> None:
+        works: dict[str, str] = {}
+        seen: list[tuple[str, dict[str, str]]] = []
+        draw = crew.draw
+
+        async def watched(task: ChunkTask) -> ChunkResult:
+            seen.append((task.work, ids()))
+            return await draw(task)
+
+        crew.draw = watched  # type: ignore[method-assign]
+        records = []
+        for seed, owner in ((1, ANN), (2, BOB)):
+            with noted(request_id=f"r{seed}"):
+                records.append(await conductor.admit(walk(seed, num_frames=20), owner))
+        for record in records:
+            works[record.work] = record.id
+            await ended(conductor, record)
+        assert {work for work, _ in seen} == set(works)
+        for work, of in seen:
+            assert (of["work_id"], of["walk_id"]) == (work, works[work])
+
+    run(store, models, play)
+
+
+def test_a_walk_that_is_wanted_again_as_its_work_is_given_up_is_drawn(
+    store: Store, models: tuple[ServedModel, ...]
+) -> None:
+    async def play(conductor: Conductor, _crew: LocalCrew) -> None:
+        first = await conductor.admit(walk(num_frames=40), ANN)
+        _, second = await asyncio.gather(conductor.withdraw(first), conductor.admit(walk(num_frames=40), BOB))
+        assert second.work == first.work
+        await ended(conductor, second)
+
+    for _ in range(5):
+        run(store, models, play)
+        store.delete_tree("works")
+
+
+def test_an_order_that_cannot_be_read_holds_up_no_other(store: Store, models: tuple[ServedModel, ...]) -> None:
+    store.create("queue/broken", b"{}")
+    store.create("works/broken/order.json", b'{"nonsense": 1}')
+
+    async def play(conductor: Conductor, _crew: LocalCrew) -> None:
+        await asyncio.sleep(0.1)
+        record = await conductor.admit(walk(), ANN)
+        await ended(conductor, record)
+        assert not any(task.done() for task in conductor._background if "look_out" in str(task.get_coro()))
 
     run(store, models, play)
 

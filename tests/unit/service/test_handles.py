@@ -5,7 +5,7 @@ from collections.abc import Generator
 from typing import Any
 
 import pytest
-from ray.exceptions import RayActorError, RayTaskError
+from ray.exceptions import ObjectLostError, RayActorError, RaySystemError, RayTaskError
 
 from momalisa.errors import BusyError, ServiceError, UnavailableError
 from momalisa.service.crew import LostError
@@ -16,7 +16,7 @@ OWNER = Owner(kind="key", name="key-ann")
 
 
 class Response:
-    def __init__(self, error: Exception | None) -> None:
+    def __init__(self, error: BaseException | None) -> None:
         self.error, self.is_cancelled = error, False
 
     def __await__(self) -> Generator[Any, None, None]:
@@ -31,7 +31,7 @@ class Response:
 class Handle:
     """Answers every method with one response."""
 
-    def __init__(self, error: Exception | None = None) -> None:
+    def __init__(self, error: BaseException | None = None) -> None:
         self.response = Response(error)
 
     def __getattr__(self, name: str) -> Any:
@@ -42,7 +42,7 @@ def raised_there(error: Exception) -> RayTaskError:
     return RayTaskError("draw", "a traceback", error)
 
 
-def crew(error: Exception) -> ServeCrew:
+def crew(error: BaseException) -> ServeCrew:
     return ServeCrew(Handle(error), Handle(error), Handle(error))  # type: ignore[arg-type]
 
 
@@ -66,6 +66,21 @@ def test_a_replica_that_died_is_lost_to_the_crew_and_unavailable_to_clients() ->
     with pytest.raises(UnavailableError):
         asyncio.run(leader.quota(OWNER))
     assert asyncio.run(leader.news("work", None, 0)) is None
+
+
+def test_what_ray_serve_calls_off_by_itself_is_lost_and_not_cancelled() -> None:
+    with pytest.raises(LostError):
+        asyncio.run(crew(asyncio.CancelledError()).draw(None))  # type: ignore[arg-type]
+
+
+def test_an_answer_that_was_lost_on_its_way_is_asked_for_again() -> None:
+    with pytest.raises(LostError):
+        asyncio.run(crew(ObjectLostError("00", "", "")).draw(None))  # type: ignore[arg-type]
+
+
+def test_whatever_else_ray_says_is_an_error_of_ours() -> None:
+    with pytest.raises(ServiceError, match="its log says why"):
+        asyncio.run(crew(RaySystemError("trouble")).draw(None))  # type: ignore[arg-type]
 
 
 def test_who_waits_no_more_calls_it_off() -> None:

@@ -67,22 +67,12 @@ def test_what_was_not_done_comes_first_again_and_is_not_counted_twice() -> None:
     assert order(queue, 9) == ["bob", "ann", "bob"]
 
 
-def test_what_does_not_suit_waits_and_holds_nobody_up() -> None:
-    queue = filled({"ann": ("ann", 1), "bob": ("bob", 1)})
-    taken = queue.take(lambda item: item.startswith("bob"))
-    assert taken is not None
-    assert taken[0] == "bob"
-    assert queue.take(lambda item: item.startswith("bob")) is None
-    assert len(queue) == 1
-
-
 def test_a_closed_work_gives_back_what_waited() -> None:
     queue = filled({"ann": ("ann", 3)})
     queue.take()
     assert queue.close("ann") == ["ann-1", "ann-2"]
     assert queue.close("ann") == []
     assert queue.take() is None
-    assert queue.cost == 0
 
 
 def test_the_place_in_the_queue_is_told() -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from momalisa.diffusion.encode import encode_prompts
 from momalisa.diffusion.loading import load_components
@@ -74,3 +75,17 @@ def test_a_renderer_holds_no_text_encoder(model: ServedModel, painter: Painter) 
     parts = painter._studio(model).components
     assert parts.text_encoder is None
     assert isinstance(parts.unet, torch.nn.Module)
+
+
+def test_a_model_that_was_exchanged_in_its_place_is_loaded_once_more(tmp_path: Path) -> None:
+    model = ServedModel(id="small", uri=str(save_small_sd(tmp_path / "small")))
+    encoder, before = TextEncoder(), Painter(open_store(tmp_path)).describe(model)
+    encoder.encode([("dots", "")], model, before)
+    weights = tmp_path / "small" / "text_encoder" / "model.safetensors"
+    tensors = load_file(weights)
+    save_file({name: tensor + 1 for name, tensor in tensors.items()}, weights, metadata={"format": "pt"})
+    after = Painter(open_store(tmp_path)).describe(model)
+    assert after != before
+    encoder.encode([("dots", "")], model, after)
+    with pytest.raises(ModelChangedError):
+        encoder.encode([("dots", "")], model, before)

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import TypeVar
 
 from ray import serve
-from ray.exceptions import RayActorError, RayError, RayTaskError
-from ray.serve.exceptions import RayServeException
+from ray.exceptions import ObjectLostError, RayActorError, RayError, RayTaskError
+from ray.serve.exceptions import RayServeException, RequestCancelledError
 from ray.serve.handle import DeploymentHandle, DeploymentResponse
 
 from momalisa.errors import MomalisaError, ServiceError, UnavailableError
@@ -28,7 +28,7 @@ CHUNKS_PER_RENDERER = 2
 """One is drawn, the next one waits beside it: no renderer waits for an answer's way there and back."""
 RENDERER = "renderer"
 _COUNT_S = 1.0
-_LOST = (RayActorError, RayServeException)
+_LOST = (RayActorError, ObjectLostError, RayServeException)
 _LOGGER = logging.getLogger(__name__)
 
 
@@ -155,11 +155,19 @@ async def _answer(response: DeploymentResponse[T]) -> T:
     try:
         answer: T = await response
     except asyncio.CancelledError:
+        waiting = asyncio.current_task()
+        if waiting is not None and not waiting.cancelling():
+            raise RequestCancelledError from None  # by Ray Serve, and not by whoever waits
         response.cancel()
         raise
     except RayTaskError as e:
         if isinstance(e.cause, MomalisaError):
             raise e.cause from None
         _LOGGER.error("a replica failed: %s", e)
+        raise ServiceError("a part of the service failed; its log says why") from e
+    except _LOST:
+        raise
+    except RayError as e:
+        _LOGGER.error("Ray failed: %s", e)
         raise ServiceError("a part of the service failed; its log says why") from e
     return answer

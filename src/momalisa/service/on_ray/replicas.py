@@ -4,6 +4,9 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
+from functools import partial
 from typing import Any
 
 from ray import serve
@@ -19,7 +22,7 @@ from momalisa.service.crew import AssemblyResult, ChunkResult, ChunkTask
 from momalisa.service.desk import Desk
 from momalisa.service.models import ServedModel
 from momalisa.service.moderation import build_moderator
-from momalisa.service.on_ray.handles import ServeCrew, ServeLeader
+from momalisa.service.on_ray.handles import CHUNKS_PER_RENDERER, ServeCrew, ServeLeader
 from momalisa.service.on_ray.scaling import QUEUED
 from momalisa.service.on_ray.telemetry import log_as_serve_does, with_ids
 from momalisa.service.port import Derived, ImageRequest, ModelInfo, Owner, Quota
@@ -66,6 +69,7 @@ class RendererDeployment:
             max_models=structure.max_models_per_renderer,
         )
         self._turn = asyncio.Lock()
+        self._threads = ThreadPoolExecutor(CHUNKS_PER_RENDERER + 1, thread_name_prefix="momalisa-drawing")
         self._num_queued, self._heard_at = 0, 0.0
 
     @with_ids
@@ -79,15 +83,16 @@ class RendererDeployment:
         """As `Crew`. A chunk that is called off while it waits for its turn is not drawn; one whose frames are on their
         way to the bucket has had its turn."""
         self._num_queued, self._heard_at = task.num_queued, time.monotonic()
-        loop = asyncio.get_running_loop()
+        loop, give_back = asyncio.get_running_loop(), _once(self._turn.release)
+
+        def had_turn(_: object = None) -> None:
+            loop.call_soon_threadsafe(give_back)
+
         await self._turn.acquire()
-        give_back = _once(self._turn.release)
-        try:
-            return await asyncio.to_thread(
-                self._painter.draw, task, on_rendered=lambda: loop.call_soon_threadsafe(give_back)
-            )
-        finally:
-            give_back()
+        # A thread's own future: when it is called off the thread goes on, and has its turn until it is done.
+        drawing = self._threads.submit(copy_context().run, partial(self._painter.draw, task, on_rendered=had_turn))
+        drawing.add_done_callback(had_turn)
+        return await asyncio.wrap_future(drawing)
 
     @with_ids
     async def draw_image(self, request: ImageRequest, model: ServedModel, texts: Texts) -> bytes:
@@ -265,4 +270,7 @@ class GatewayDeployment:
     async def _watch(self) -> None:
         while not self._front.is_leaving:
             await asyncio.sleep(_WATCH_S)
-            self._front.is_leaving = await self._leader.has_successor()
+            try:
+                self._front.is_leaving = await self._leader.has_successor()
+            except MomalisaError as e:
+                _LOGGER.warning("whether a newer release serves cannot be asked now: %s", e)
