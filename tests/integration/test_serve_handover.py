@@ -42,15 +42,18 @@ def test_a_new_release_takes_over_without_a_frame_lost_or_drawn_twice(tmp_path: 
         service = stack.enter_context(forwarder(blue.url))
         kept_alive = stack.enter_context(closing(http.client.HTTPConnection(*target_of(blue.url), timeout=60)))
         assert closes(kept_alive) is False
-        watches: list[Future[list[int]]] = []
+        watches: dict[str, Future[list[int]]] = {}
         coming = pool.submit(start, "green")
         while not coming.done():  # at any moment some walks are under way
-            if sum(not watch.done() for watch in watches) < _NUM_LIVE:
+            if sum(not watch.done() for watch in watches.values()) < _NUM_LIVE:
                 walk_id, watch = watched(pool, service.url, len(watches))
-                watches.append(watch)
+                watches[walk_id] = watch
             time.sleep(0.1)
         green = coming.result()
+        (renderer,) = blue.replicas("renderer")
+        renderer.suspend()  # what is under way now stays so, however quick this machine is
         service.target = target_of(green.url)
+        walk_id = next(walk_id for walk_id, watch in watches.items() if not watch.done())
         stream = last_words(blue, walk_id)
         refused = until_refused(blue)
         assert refused.headers["content-type"] == "application/problem+json"
@@ -59,11 +62,12 @@ def test_a_new_release_takes_over_without_a_frame_lost_or_drawn_twice(tmp_path: 
         while not closes(kept_alive):
             time.sleep(0.5)
         assert stream.splitlines()[-2:] == ["retry: 500", ""]
-        num_under_way = sum(not watch.done() for watch in watches)
+        num_under_way = sum(not watch.done() for watch in watches.values())
         assert num_under_way > 0
+        renderer.resume()
         blue.process.send_signal(signal.SIGTERM)
         print(f"{num_under_way} of {len(watches)} walks go on at the new release")
-        for watch in watches:
+        for watch in watches.values():
             assert watch.result(timeout=240) == list(range(1, len(watch.result()) + 1))
         Client(service.url).walk("dots", "late waves", **_SHORT)
         store = open_store(bucket)
