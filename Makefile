@@ -45,7 +45,7 @@ format: $(STAMP)  ## let ruff mend what it can
 type: $(STAMP)  ## mypy, strict, on src and jobs
 	@$(BIN)/mypy
 
-test: $(STAMP)  ## unit tests and integration tests (some twelve minutes on two cores)
+test: $(STAMP)  ## unit tests and integration tests (some fifteen minutes on two cores)
 	@$(BIN)/python -m tests.support.gcs_emulator --build
 	@PYTHONWARNINGS= $(BIN)/python -m pytest tests/unit tests/integration -m "not slow" $(ARGS)
 
