@@ -3,7 +3,8 @@
 import logging
 import time
 from collections.abc import Callable
-from threading import Condition, Lock
+from dataclasses import dataclass
+from threading import Condition
 
 import torch
 
@@ -15,15 +16,16 @@ from momalisa.service.models import ServedModel
 from momalisa.service.pictures import load_pictures
 from momalisa.service.port import ImageRequest
 from momalisa.service.recent import Recent
+from momalisa.service.torch_thread import TorchThread
 from momalisa.storage import Store
 from momalisa.walk.course import Chunk
-from momalisa.walk.frames import StoredFrames, to_png
+from momalisa.walk.frames import Pixels, StoredFrames, to_png
 from momalisa.walk.model_facts import ModelFacts
 from momalisa.walk.render import Renderer, facts_of
 from momalisa.walk.settings import Settings
 from momalisa.walk.studio import Studio
 from momalisa.walk.texts import Texts
-from momalisa.walk.walk import render_chunk
+from momalisa.walk.walk import Rendered, render_chunk
 
 _LOGGER = logging.getLogger(__name__)
 _FRAMES_S = 3600.0
@@ -34,8 +36,22 @@ _PARTS = tuple(part for part in ALL_PARTS if part != "text_encoder")
 """Prompts come encoded."""
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Painted:
+    """A chunk that has been drawn, whose frames are to be kept."""
+
+    frames: StoredFrames
+    rendered: Rendered
+    num_evaluations: int
+    seconds: float
+
+    @property
+    def new(self) -> set[str]:
+        return {one.address for one in self.rendered.new}
+
+
 class Painter:
-    """Draws one chunk at a time, in whatever thread. Models that were not used for longest go first."""
+    """Draws one chunk at a time, whatever thread asks. Models that were not used for longest go first."""
 
     def __init__(
         self,
@@ -50,72 +66,85 @@ class Painter:
         self._renderers: Recent[str, Renderer] = Recent(_MAX_RENDERERS)
         self._frames, self._frames_since = StoredFrames(store.child("frames")), time.monotonic()
         self._ledger = Ledger(store)
-        self._turn, self._kept = Lock(), Condition()
+        self._torch, self._kept = TorchThread(), Condition()
         self._being_kept: set[str] = set()
 
     def describe(self, model: ServedModel) -> ModelFacts:
         """Loads a model where it is not there. Raises ModelError for one that cannot be."""
-        with self._turn:
-            return self._facts(model)
+        return self._torch.run(self._facts, model)
 
     def draw(self, task: ChunkTask, *, on_rendered: Callable[[], object] = lambda: None) -> ChunkResult:
         """Draws a chunk and keeps its frames; `on_rendered` is called before they are kept, when the next chunk can be
         drawn. Raises ModelChangedError."""
-        wanted = _own_and_parents(task.chunk)
-        with self._turn:
-            with self._kept:  # by another chunk that has just been drawn
-                self._kept.wait_for(lambda: self._being_kept.isdisjoint(wanted))
-            began = time.monotonic()
-            if began - self._frames_since > _FRAMES_S:
-                self._frames, self._frames_since = StoredFrames(self._store.child("frames")), began
-            frames, renderer = self._frames, self._renderer(task)
-            before = renderer.num_evaluations
-            rendered = render_chunk(renderer, task.chunk, frames)
-            num_evaluations, seconds = renderer.num_evaluations - before, time.monotonic() - began
-            new = {one.address for one in rendered.new}
-            with self._kept:
-                self._being_kept |= new
+        painted = self._torch.run(self._paint, task)
         on_rendered()
-        try:
-            num_twice = frames.keep(rendered.new)
-        finally:
-            with self._kept:
-                self._being_kept -= new
-                self._kept.notify_all()
+        num_twice = self._keep(painted)
+        rendered, seconds = painted.rendered, painted.seconds
         if rendered.num_rendered:
             self._ledger.enter_chunk(
                 task.work,
                 num_rendered=rendered.num_rendered,
                 num_drawn_twice=num_twice,
-                unet_evaluations=num_evaluations,
+                unet_evaluations=painted.num_evaluations,
                 seconds=seconds,
             )
-        figures = {"seconds": round(seconds, 3), "unet_evaluations": num_evaluations}
+        figures = {"seconds": round(seconds, 3), "unet_evaluations": painted.num_evaluations}
         _LOGGER.info("%d frames, %d of them drawn now", len(rendered.drawn), rendered.num_rendered, extra=figures)
         return ChunkResult(
             sketches={f.index: one.sketch for f, one in zip(task.chunk.frames, rendered.drawn, strict=True)},
             num_rendered=rendered.num_rendered,
-            unet_evaluations=num_evaluations,
+            unet_evaluations=painted.num_evaluations,
             seconds=seconds,
         )
 
     def draw_image(self, request: ImageRequest, model: ServedModel, texts: Texts) -> bytes:
         """One picture as PNG. Raises ConfigError for a size that the model cannot draw."""
-        with self._turn:
-            height, width = request.height, request.width
-            facts = self._facts(model)
-            facts.latent_shape(height or facts.default_size, width or facts.default_size)
-            (pixels,) = draw_encoded(
-                self._studio(model).components,
-                torch.from_numpy(texts.prompts),
-                torch.from_numpy(texts.negative_prompts),
-                seeds=[request.seed],
-                num_inference_steps=request.num_inference_steps,
-                guidance_scale=request.guidance_scale,
-                height=height,
-                width=width,
-            )
-            return to_png(pixels)
+        return to_png(self._torch.run(self._paint_image, request, model, texts))
+
+    def _paint(self, task: ChunkTask) -> _Painted:
+        wanted = _own_and_parents(task.chunk)
+        with self._kept:  # by another chunk that has just been drawn
+            self._kept.wait_for(lambda: self._being_kept.isdisjoint(wanted))
+        began = time.monotonic()
+        if began - self._frames_since > _FRAMES_S:
+            self._frames, self._frames_since = StoredFrames(self._store.child("frames")), began
+        frames, renderer = self._frames, self._renderer(task)
+        before = renderer.num_evaluations
+        rendered = render_chunk(renderer, task.chunk, frames)
+        painted = _Painted(
+            frames=frames,
+            rendered=rendered,
+            num_evaluations=renderer.num_evaluations - before,
+            seconds=time.monotonic() - began,
+        )
+        with self._kept:
+            self._being_kept |= painted.new
+        return painted
+
+    def _keep(self, painted: _Painted) -> int:
+        """How many of the frames somebody else had kept meanwhile."""
+        try:
+            return painted.frames.keep(painted.rendered.new)
+        finally:
+            with self._kept:
+                self._being_kept -= painted.new
+                self._kept.notify_all()
+
+    def _paint_image(self, request: ImageRequest, model: ServedModel, texts: Texts) -> Pixels:
+        height, width = request.height, request.width
+        facts = self._facts(model)
+        facts.latent_shape(height or facts.default_size, width or facts.default_size)
+        pixels: Pixels = draw_encoded(
+            self._studio(model).components,
+            torch.from_numpy(texts.prompts),
+            torch.from_numpy(texts.negative_prompts),
+            seeds=[request.seed],
+            num_inference_steps=request.num_inference_steps,
+            guidance_scale=request.guidance_scale,
+            height=height,
+            width=width,
+        )[0]
+        return pixels
 
     def _renderer(self, task: ChunkTask) -> Renderer:
         if self._facts(task.model) != task.facts:

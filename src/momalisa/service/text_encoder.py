@@ -3,12 +3,12 @@
 import logging
 import time
 from collections.abc import Sequence
-from threading import Lock
 
 from momalisa.diffusion.loading import Components, load_components
 from momalisa.service.crew import ModelChangedError
 from momalisa.service.models import ServedModel
 from momalisa.service.recent import Recent
+from momalisa.service.torch_thread import TorchThread
 from momalisa.walk.conditions import encode_texts
 from momalisa.walk.model_facts import ModelFacts
 from momalisa.walk.settings import Settings
@@ -19,22 +19,24 @@ _LOGGER = logging.getLogger(__name__)
 
 
 class TextEncoder:
-    """Encodes one request at a time, in whatever thread. Models that were not used for longest go first."""
+    """Encodes one request at a time, whatever thread asks. Models that were not used for longest go first."""
 
     def __init__(self, *, settings: Settings | None = None, max_models: int = 4) -> None:
         self._settings = settings or Settings()
         self._encoders: Recent[tuple[str, str | None], Components] = Recent(max_models)
-        self._turn = Lock()
+        self._torch = TorchThread()
 
     def encode(self, prompts: Sequence[tuple[str, str]], model: ServedModel, facts: ModelFacts) -> Texts:
         """Prompts, each with what it is guided away from.
 
         Raises ModelError for a model that cannot be loaded, ModelChangedError for one that is not that of the facts.
         """
-        with self._turn:
-            components = self._components(model, facts)
-            began = time.monotonic()
-            texts = encode_texts(components, prompts)
+        return self._torch.run(self._encode, prompts, model, facts)
+
+    def _encode(self, prompts: Sequence[tuple[str, str]], model: ServedModel, facts: ModelFacts) -> Texts:
+        components = self._components(model, facts)
+        began = time.monotonic()
+        texts = encode_texts(components, prompts)
         _LOGGER.info("%d prompts encoded", len(prompts), extra={"seconds": round(time.monotonic() - began, 3)})
         return texts
 
