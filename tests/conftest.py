@@ -10,6 +10,7 @@ from tests.support import gcs_emulator  # noqa: F401  (notes the real home, wher
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # read when torch is imported; tests may run side by side
 
 
 @pytest.fixture(autouse=True, scope="session")
