@@ -7,6 +7,9 @@ STAMP := $(VENV)/.installed
 PYTHON ?= $(shell for python in python3.11 python3.12 python3; do \
 	$$python -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 12))' 2>/dev/null && echo $$python && break; done)
 
+# schemathesis has nothing to do in unit tests, and its part for xdist imports modules while other threads end.
+SIDE_BY_SIDE := -n logical --maxprocesses 4 --dist loadfile -p no:schemathesis
+
 export RAY_USAGE_STATS_ENABLED ?= 0
 export TOKENIZERS_PARALLELISM ?= false
 export PYTHONWARNINGS ?= ignore
@@ -45,9 +48,10 @@ format: $(STAMP)  ## let ruff mend what it can
 type: $(STAMP)  ## mypy, strict, on src and jobs
 	@$(BIN)/mypy
 
-test: $(STAMP)  ## unit tests and integration tests (some fifteen minutes on two cores)
+test: $(STAMP)  ## unit tests, side by side, and integration tests (some ten minutes on two cores)
 	@$(BIN)/python -m tests.support.gcs_emulator --build
-	@PYTHONWARNINGS= $(BIN)/python -m pytest tests/unit tests/integration -m "not slow" $(ARGS)
+	@PYTHONWARNINGS= $(BIN)/python -m pytest tests/unit $(SIDE_BY_SIDE) $(ARGS)
+	@PYTHONWARNINGS= $(BIN)/python -m pytest tests/integration -m "not slow" $(ARGS)
 
 test-all: $(STAMP)  ## the longer drills: kills, resumes, faults, the demo itself
 	@PYTHONWARNINGS= $(BIN)/python -m pytest tests/integration -m slow $(ARGS)

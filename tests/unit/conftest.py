@@ -1,6 +1,5 @@
 """For unit tests: no network (sockets of the machine itself stay: asyncio needs a pair), caches of their own."""
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,11 +14,6 @@ def _hermetic(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monk
     pytest_socket.disable_socket(allow_unix_socket=True)
     yield
     pytest_socket.enable_socket()
-
-
-@pytest.fixture(scope="session", autouse=True)
-def _one_thread() -> None:
-    os.environ["OMP_NUM_THREADS"] = "1"
 
 
 @pytest.fixture

@@ -18,8 +18,11 @@ from momalisa.service.uploads import Uploads
 from momalisa.service.visitors import Visitors
 
 
-def create_app(walks: Walks, config: EdgeConfig) -> FastAPI:
-    """The REST edge of a walk service. Raises ConfigError for keys, a page or lists of words that cannot be read."""
+def create_app(walks: Walks, config: EdgeConfig, *, seats: Seats | None = None) -> FastAPI:
+    """The REST edge of a walk service. `seats`: of an edge whose place this one takes, whose open streams still count.
+
+    Raises ConfigError for keys, a page or lists of words that cannot be read.
+    """
     app = FastAPI(
         title=openapi.TITLE,
         version=openapi.VERSION,
@@ -28,7 +31,7 @@ def create_app(walks: Walks, config: EdgeConfig) -> FastAPI:
         redirect_slashes=False,
         generate_unique_id_function=_name,
     )
-    app.state.edge = _build_edge(walks, config)
+    app.state.edge = _build_edge(walks, config, seats or Seats())
     for router in (walk_routes.router, results.router, pictures.router, service.router, others.router, page.router):
         app.include_router(router)
     if config.serves_metrics:
@@ -42,7 +45,7 @@ def create_app(walks: Walks, config: EdgeConfig) -> FastAPI:
     return app
 
 
-def _build_edge(walks: Walks, config: EdgeConfig) -> Edge:
+def _build_edge(walks: Walks, config: EdgeConfig, seats: Seats) -> Edge:
     return Edge(
         walks=walks,
         config=config,
@@ -50,7 +53,7 @@ def _build_edge(walks: Walks, config: EdgeConfig) -> Edge:
         visitors=Visitors(config.session_secrets) if config.has_visitors else None,
         moderator=build_moderator(config.moderation),
         uploads=Uploads(config.limits),
-        seats=Seats(config.limits),
+        seats=seats,
         site=load_site(config.web_folder),
     )
 

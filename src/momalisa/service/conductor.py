@@ -11,7 +11,6 @@ import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from functools import partial
 
 from momalisa.errors import (
@@ -24,6 +23,7 @@ from momalisa.errors import (
     StorageError,
 )
 from momalisa.service.admission import Admission, AdmissionConfig
+from momalisa.service.conductor_config import ConductorConfig
 from momalisa.service.crew import Crew, LostError, draw_image
 from momalisa.service.dealer import Dealer
 from momalisa.service.generations import Generations
@@ -45,28 +45,6 @@ from momalisa.walk.course import walk_id
 from momalisa.walk.request import WalkRequest
 
 _LOGGER = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class ConductorConfig:
-    """How works are led."""
-
-    look_out_s: float = 2.0
-    """So often it looks for works that nobody leads."""
-    renew_s: float = 3.0
-    """So often leases are renewed."""
-    patience_s: float = 10.0
-    """A lease that stands still for so long is taken over."""
-    max_attempts: int = 5
-    """Of a chunk whose renderer died."""
-    max_losses: int = 3
-    """Of a work: so often all attempts of a chunk, or whoever else had it, may be lost."""
-
-    def __post_init__(self) -> None:
-        if not 0 < 2 * self.renew_s < self.patience_s:
-            raise ValueError(f"renew_s {self.renew_s}: take less than half of patience_s, {self.patience_s}")
-        if self.look_out_s <= 0 or min(self.max_attempts, self.max_losses) < 1:
-            raise ValueError("look_out_s must be above 0, max_attempts and max_losses at least 1")
 
 
 class Conductor:
@@ -222,9 +200,10 @@ class Conductor:
             self._admission.check_capacity(len(self._live))
 
     async def stop(self) -> None:
-        """Gives all works back."""
+        """Gives all works back, once the chunks that are with the crew are drawn: whoever takes a work up would have
+        them drawn again."""
         self._is_stopping = True
-        self._dealer.stop()
+        await self._dealer.stop(self._config.finish_s)
         tasks = [live.task for live in self._live.values() if live.task is not None]
         for task in [*tasks, *self._background]:
             task.cancel()

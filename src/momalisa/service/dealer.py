@@ -87,9 +87,11 @@ class Dealer:
             player.in_hand.add(drawing)
             drawing.add_done_callback(partial(self._take_back, player, job))
 
-    def stop(self) -> None:
-        """Gives nothing out any more."""
+    async def stop(self, patience_s: float) -> None:
+        """Gives nothing out any more, and waits for what is with the crew, but no longer than so."""
         self._has_stopped = True
+        if in_hand := [drawing for player in self._players.values() for drawing in player.in_hand]:
+            await asyncio.wait(in_hand, timeout=patience_s)
 
     def _take_back(self, player: _Player, job: _Job, drawing: asyncio.Task[None]) -> None:
         """A chunk is drawn, lost or called off."""

@@ -4,7 +4,7 @@ import asyncio
 import logging
 from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 
 from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, ConfigDict
@@ -56,18 +56,17 @@ class FrameEvent(BaseModel):
 class Seats:
     """Streams that are open in this process."""
 
-    def __init__(self, limits: Limits) -> None:
-        self._limits = limits
+    def __init__(self) -> None:
         self._by_owner: Counter[str] = Counter()
 
     @contextmanager
-    def taken(self, owner: Owner) -> Iterator[None]:
+    def taken(self, owner: Owner, limits: Limits) -> Iterator[None]:
         """A seat for as long as the block. Raises BusyError where the owner has all of its own, UnavailableError where
         all are taken."""
-        if owner.kind != "anybody" and self._by_owner[owner.name] >= self._limits.max_streams_per_owner:
+        if owner.kind != "anybody" and self._by_owner[owner.name] >= limits.max_streams_per_owner:
             raise BusyError("you watch too many walks at once: close one of them", _SEAT_RETRY_S)
-        if self._by_owner.total() >= self._limits.max_streams:
-            raise UnavailableError(f"all {self._limits.max_streams} event streams are taken")
+        if self._by_owner.total() >= limits.max_streams:
+            raise UnavailableError(f"all {limits.max_streams} event streams are taken")
         self._by_owner[owner.name] += 1
         try:
             yield
@@ -87,15 +86,15 @@ class EventStream(StreamingResponse):
     Starlette's own stream notices that a client has left at the next thing to be sent, by some servers not even then.
     """
 
-    def __init__(self, told: AsyncGenerator[bytes], seats: Seats, owner: Owner, config: StreamConfig) -> None:
+    def __init__(self, told: AsyncGenerator[bytes], seat: AbstractContextManager[None], config: StreamConfig) -> None:
         super().__init__(told, headers=_HEADERS, media_type=MEDIA_TYPE)
-        self._told, self._seats, self._owner = told, seats, owner
+        self._told, self._seat = told, seat
         # `tell` ends by itself in time, unless the client reads nothing.
         self._timeout_s = config.max_duration_s + config.heartbeat_s
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002
         """See ASGI."""
-        with self._seats.taken(self._owner):
+        with self._seat:
             telling = asyncio.create_task(self.stream_response(send))
             leaving = asyncio.create_task(_has_left(receive))
             try:

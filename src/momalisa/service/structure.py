@@ -10,7 +10,7 @@ from typing import Literal
 
 from momalisa.errors import ConfigError
 from momalisa.service.admission import AdmissionConfig
-from momalisa.service.conductor import ConductorConfig
+from momalisa.service.conductor_config import ConductorConfig
 from momalisa.service.config import QUICK_NUM_FRAMES, EdgeConfig, Limits, ModerationConfig, StreamConfig, VertexRoutes
 from momalisa.service.models import TINY, ServedModel
 from momalisa.service.retention import RetentionConfig

@@ -9,7 +9,8 @@ import pytest
 
 from momalisa.errors import AlreadyExistsError, BusyError, ConfigError, ObjectNotFoundError, RefusedError
 from momalisa.service.admission import AdmissionConfig
-from momalisa.service.conductor import Conductor, ConductorConfig
+from momalisa.service.conductor import Conductor
+from momalisa.service.conductor_config import ConductorConfig
 from momalisa.service.crew import ChunkResult, ChunkTask
 from momalisa.service.ledger import Ledger
 from momalisa.service.log_ids import ids, noted
@@ -114,6 +115,24 @@ def test_a_second_conductor_goes_on_where_the_first_was_lost(store: Store, model
         manifest = await asyncio.wait_for(ended(other, record), 60)
         await other.stop()
         assert Ledger(store).totals().num_rendered == len(set(manifest.addresses))
+
+    asyncio.run(act())
+
+
+def test_a_conductor_that_is_stopped_waits_for_the_chunk_that_is_being_drawn(
+    store: Store, models: tuple[ServedModel, ...]
+) -> None:
+    async def act() -> None:
+        crew = LocalCrew(store)
+        first = Conductor(store, crew, quick())
+        await first.take_config(models)
+        record = await first.admit(walk(num_frames=24), ANN)
+        while not crew.in_hand:
+            await asyncio.sleep(0.001)
+        await first.stop()
+        assert 0 < crew.num_rendered < 24
+        assert crew.num_rendered == sum(entry.key.endswith(".png") for entry in store.list("frames"))
+        assert first.records.waiting_works() == [record.work]
 
     asyncio.run(act())
 

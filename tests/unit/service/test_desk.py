@@ -10,7 +10,8 @@ import pytest
 from PIL import Image
 
 from momalisa.service.app import create_app
-from momalisa.service.conductor import Conductor, ConductorConfig
+from momalisa.service.conductor import Conductor
+from momalisa.service.conductor_config import ConductorConfig
 from momalisa.service.config import EdgeConfig
 from momalisa.service.desk import Desk
 from momalisa.service.models import ServedModel

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from fastapi import FastAPI
 
+from momalisa.service.app import create_app
 from momalisa.service.config import EdgeConfig, Limits, StreamConfig
 from momalisa.service.port import Owner
 from momalisa.walk.request import WalkRequest, Waypoint
@@ -332,6 +333,24 @@ def test_streams_are_counted(make_app: MakeApp, walks: FakeWalks) -> None:
             stream.leave()
             await stream.end()
         assert_nothing_is_left(walks, app)
+
+    run_virtually(drill())
+
+
+def test_streams_of_an_edge_whose_place_another_takes_still_count(make_app: MakeApp, walks: FakeWalks) -> None:
+    async def drill() -> None:
+        app = make_app(limits=Limits(max_streams=3, max_streams_per_owner=1))
+        await begin(walks)
+        held = watch(app)
+        await held.until("progress")
+        changed = create_app(walks, app.state.edge.config, seats=app.state.edge.seats)
+        one_too_many = watch(changed)
+        await one_too_many.end()
+        held.leave()
+        await held.end()
+
+        assert one_too_many.status == 429
+        assert_nothing_is_left(walks, changed)
 
     run_virtually(drill())
 

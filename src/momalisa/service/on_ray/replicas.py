@@ -20,6 +20,7 @@ from momalisa.service.assembly import assemble, derive
 from momalisa.service.conductor import Conductor
 from momalisa.service.crew import AssemblyResult, ChunkResult, ChunkTask
 from momalisa.service.desk import Desk
+from momalisa.service.events import Seats
 from momalisa.service.models import ServedModel
 from momalisa.service.moderation import build_moderator
 from momalisa.service.on_ray.handles import CHUNKS_PER_RENDERER, ServeCrew, ServeLeader
@@ -250,7 +251,7 @@ class GatewayDeployment:
         log_as_serve_does()
         self._structure, self._leader = structure, ServeLeader(conductor)
         self._desk = Desk(open_store(structure.bucket), self._leader)
-        self._front = _Front()
+        self._front, self._seats = _Front(), Seats()
         self._watching: asyncio.Task[None] | None = None
 
     def __serve_build_asgi_app__(self) -> ASGIApp:
@@ -259,7 +260,8 @@ class GatewayDeployment:
     async def reconfigure(self, user_config: Mapping[str, Any]) -> None:
         """Takes limits. The first ones must be good; later ones that are not change nothing."""
         try:
-            self._front.app = create_app(self._desk, self._structure.edge(from_dict(GatewayLife, user_config)))
+            config = self._structure.edge(from_dict(GatewayLife, user_config))
+            self._front.app = create_app(self._desk, config, seats=self._seats)
         except (MomalisaError, ValueError) as e:
             if self._front.app is None:
                 raise

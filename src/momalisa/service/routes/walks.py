@@ -95,7 +95,7 @@ async def watch_walk(
     # A browser that connects anew sends the header, with the address that it began with.
     updates = edge.walks.updates(walk_id, max(last_event_id, last_event_header))
     told = tell(updates, status, lambda each: view_walk(each, owner), edge.config.streams)
-    return EventStream(told, edge.seats, owner, edge.config.streams)
+    return EventStream(told, edge.seats.taken(owner, edge.config.limits), edge.config.streams)
 
 
 @router.delete("/{walk_id}", responses=failures(403, 404, 409, 410), openapi_extra=SPEND)
