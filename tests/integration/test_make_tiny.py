@@ -31,6 +31,7 @@ def make(work: Path, *flags: str) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_one_command_makes_the_model_and_a_second_one_has_nothing_to_do(tmp_path: Path) -> None:
     first = make(tmp_path)
     assert first.returncode == 0, first.stdout + first.stderr
