@@ -1,0 +1,1 @@
+"""Jobs on a KubeRay cluster: submitted, watched, explained. `README.md` here is the map."""
