@@ -1,1 +1,1 @@
-"""Jobs on a KubeRay cluster: submitted, watched, explained. `README.md` here is the map."""
+"""Jobs on a KubeRay cluster: what is submitted, what it is doing, why it failed."""
