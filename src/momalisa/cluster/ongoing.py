@@ -2,7 +2,7 @@
 
 from momalisa.cluster import events as told_by_events
 from momalisa.cluster.causes import why_failed, why_not_started
-from momalisa.cluster.facts import JobFacts, submitter_pods
+from momalisa.cluster.facts import JobFacts
 from momalisa.cluster.gauges import (
     age_s,
     attempts,
@@ -79,8 +79,7 @@ def running(facts: JobFacts) -> Verdict:
         return lost
     if job_status == "RUNNING" or progress_of(facts) is not None:
         return _at_work(facts)
-    submitters = [pod for pod in submitter_pods(facts.pods) if phase_of(pod) == "Pending"]
-    if trouble := first_trouble(submitters):
+    if trouble := why_not_started(facts):
         return troubled(facts, State.BLOCKED, trouble, details=patience(facts))
     return _coming_up(facts)
 

@@ -25,8 +25,8 @@ _GPU_MEMORY = ("CUDA out of memory", "torch.OutOfMemoryError", "a GPU ran out of
 _KERNEL_MEMORY = ("killed by the OOM killer", "SIGKILL by OOM", "oom-kill")
 _STORAGE = ("access denied", "AccessDeniedError", "and that a bucket named", "storage.objects.")
 _CONSEQUENCE = re.compile(
-    r"workers failed too often|actor.{0,12} died|ActorDied|RayActorError|WorkerCrashed|worker process has died|NCCL|gloo"
-    r"|[Cc]onnection (?:reset|closed|refused)|ended without a summary|worker group|NodeDied|SYSTEM_ERROR"
+    r"workers failed too often|actor.{0,12} died|ActorDied|RayActorError|WorkerCrashed|worker process has died|NodeDied"
+    r"|NCCL|gloo|[Cc]onnection (?:reset|closed|refused)|ended without a summary|worker group|SYSTEM_ERROR"
 )
 _AWAY = ("UnavailableError", "still failing after")
 
