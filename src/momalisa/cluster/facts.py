@@ -105,11 +105,16 @@ class JobFacts:
 
 
 def gather(
-    cluster: ClusterReader, name: str, *, clock: Callable[[], datetime] | None = None, output_uri: str | None = None
+    cluster: ClusterReader,
+    name: str,
+    *,
+    output_uri: str | None = None,
+    with_run: bool = True,
+    clock: Callable[[], datetime] | None = None,
 ) -> JobFacts:
     """Everything there is to know of a job now. Raises ClusterUnreachableError where nothing can be known.
 
-    output_uri: the run's folder, where the RayJob is gone and cannot tell it.
+    output_uri: the run's folder, where the RayJob is gone and cannot tell it. with_run: whether to read that folder.
     """
     unknown: dict[str, str] = {}
     job = cluster.find(RAY_JOB, name)
@@ -130,7 +135,7 @@ def gather(
         events=[event for event in events if belongs_to(name, event["involvedObject"].get("name", ""))],
         log_tail=_log_tail(cluster, pods, unknown),
         others=_others_in_queue(cluster, job, unknown),
-        run=_look(lambda: read_run(uri), unknown, "run's folder") if uri else None,
+        run=_look(lambda: read_run(uri), unknown, "run's folder") if uri and with_run else None,
         unknown=unknown,
     )
 
