@@ -13,10 +13,10 @@ export PYTHONWARNINGS ?= ignore
 export TRANSFORMERS_VERBOSITY ?= error
 export DIFFUSERS_VERBOSITY ?= error
 
-.PHONY: help setup demo serve lint format type test test-all test-web bench lock clean
+.PHONY: help setup demo serve submit-train submit-prepare submit-walk lint format type test test-all test-web bench lock clean
 
 help:  ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(STAMP)  ## install the pinned, hashed dependencies and momalisa itself into .venv
 
@@ -33,6 +33,20 @@ demo: $(STAMP)  ## draw artworks, make shards, fine-tune the miniature model, pr
 
 serve: $(STAMP)  ## the service and its page on this machine, with the miniature model (ARGS="--port 8000 --model URI")
 	@$(BIN)/python serve/app.py --open $(ARGS)
+
+# What the three have in common; IMAGE may also be in the environment, as MOMALISA_IMAGE.
+SUBMIT = $(BIN)/momalisa jobs submit $(1) --data "$(DATA)" --output "$(OUTPUT)" \
+	$(if $(NAME),--name "$(NAME)") $(if $(IMAGE),--image "$(IMAGE)") $(if $(NUM_WORKERS),--num-workers "$(NUM_WORKERS)") \
+	$(if $(QUEUE),--queue "$(QUEUE)") $(if $(CONTEXT),--context "$(CONTEXT)") $(if $(NAMESPACE),--namespace "$(NAMESPACE)")
+
+submit-train: $(STAMP)  ## train on a cluster: RECIPE=sd14_full DATA=gs://… OUTPUT=gs://… [IMAGE NUM_WORKERS QUEUE CONTEXT ARGS]
+	@$(call SUBMIT,train) --recipe "$(RECIPE)" $(ARGS)
+
+submit-prepare: $(STAMP)  ## make shards on a cluster: DATA=gs://artworks OUTPUT=gs://dataset [… ARGS]
+	@$(call SUBMIT,prepare) $(ARGS)
+
+submit-walk: $(STAMP)  ## make walks on a cluster: MODEL=gs://… DATA=gs://requests.jsonl OUTPUT=gs://… [… ARGS]
+	@$(call SUBMIT,walk) --model "$(MODEL)" $(ARGS)
 
 lint: $(STAMP)  ## ruff: errors and format
 	@$(BIN)/ruff check .

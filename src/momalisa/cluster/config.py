@@ -153,13 +153,20 @@ class JobConfig:
         return self.least_workers < self.num_workers
 
 
-def train_resources(name: str, assignments: Sequence[str], num_workers: int | None) -> TrainConfig:
+def train_config(name: str, assignments: Sequence[str], num_workers: int | None) -> TrainConfig:
     """The config that the cluster's `jobs/train.py` will make of these flags: a typo fails here.
 
     Raises ConfigError.
     """
     more = [] if num_workers is None else [f"resources.num_workers={num_workers}"]
     return override(recipe(name), [*assignments, *more])
+
+
+def train_model(config: JobConfig) -> str:
+    """The URI of the model that a training job starts from. Raises ConfigError."""
+    given = zip(config.arguments, config.arguments[1:], strict=False)
+    assignments = [value for flag, value in given if flag == "--set"]
+    return train_config(config.recipe or "", assignments, config.num_workers).model.uri
 
 
 def worker_of(resources: ResourcesConfig, *, gpus: int | None, memory_gib: float | None) -> PodResources:

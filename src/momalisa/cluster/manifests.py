@@ -9,12 +9,12 @@ import shlex
 from typing import Any
 
 from momalisa.cluster.config import JobConfig, PodResources
+from momalisa.cluster.isolation import RUN_LABEL
 from momalisa.cluster.kinds import RAY_JOB, Manifest
 from momalisa.config import to_dict
 
 HOME = "/home/momalisa"
 MANAGED_BY = "momalisa"
-RUN_LABEL = "momalisa.dev/run"
 KIND_LABEL = "momalisa.dev/kind"
 RECIPE_LABEL = "momalisa.dev/recipe"
 OWNER_LABEL = "momalisa.dev/owner"
@@ -30,6 +30,8 @@ _GRACE_S = 120
 _START_TIMEOUT_S = 1800
 _SUBMITTER_RETRIES = 4
 """It fails while a lost head is built again; this many take some two and a half minutes."""
+QUEUED_TTL_S = 15
+"""Here the whole cluster goes at once, GPUs and all: others wait for them, and logs are in the run's folder."""
 _SHM_SHARE = 0.4
 """Of a pod's memory: Ray's object store takes 30 %, and memory in /dev/shm counts as the pod's own."""
 _SPOT = "cloud.google.com/gke-spot"
@@ -96,7 +98,7 @@ def _labels(config: JobConfig) -> dict[str, str]:
 def _ending(config: JobConfig) -> dict[str, Any]:
     """What is deleted when. KubeRay wants shutdownAfterJobFinishes for what is suspended, and then no rules."""
     if config.queue:
-        return {"suspend": True, "shutdownAfterJobFinishes": True, "ttlSecondsAfterFinished": config.keep_cluster_s}
+        return {"suspend": True, "shutdownAfterJobFinishes": True, "ttlSecondsAfterFinished": QUEUED_TTL_S}
     # `Failed` also says that a deadline passed, which leaves the Ray job's own status as it was.
     conditions: list[dict[str, Any]] = [{"jobStatus": "SUCCEEDED"}, {"jobDeploymentStatus": "Failed"}]
     steps = [("DeleteCluster", config.keep_cluster_s), ("DeleteSelf", config.keep_job_s)]

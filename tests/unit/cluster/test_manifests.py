@@ -9,7 +9,8 @@ import pytest
 import yaml
 
 from momalisa.cluster.config import JobConfig, PodResources
-from momalisa.cluster.manifests import CONFIG_ANNOTATION, RUN_LABEL, ray_job
+from momalisa.cluster.isolation import RUN_LABEL
+from momalisa.cluster.manifests import CONFIG_ANNOTATION, ray_job
 from momalisa.cluster.rules import kuberay_problems, pod_security_problems, pod_specs
 from momalisa.config import from_dict
 from tests.unit.cluster.examples import GOLDEN, config
