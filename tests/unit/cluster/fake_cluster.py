@@ -1,101 +1,107 @@
-"""A namespace in memory: what `Cluster` offers, as far as what changes a cluster asks for it."""
+"""A cluster that follows a script: what it holds at one moment after another."""
 
-import copy
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
-from momalisa.cluster.kinds import Kind
-from momalisa.cluster.manifests import ray_job
-from momalisa.errors import ClusterConflictError, ClusterForbiddenError, ClusterNotFoundError
-from tests.unit.cluster.examples import GOLDEN
+from momalisa.cluster.kinds import EVENT, POD, RAY_CLUSTER, RAY_JOB, Kind, Manifest
+from momalisa.errors import ClusterNotFoundError, MomalisaError
 
-RAY_API = "/apis/ray.io/v1"
-FIELDS = ray_job(GOLDEN["train"])["spec"].keys() | ray_job(GOLDEN["train-queued"])["spec"].keys()
-SCHEMA = {"properties": {"spec": {"properties": {name: {} for name in FIELDS}}}}
+Logs = Mapping[str, list[str]]
+
+
+@dataclass
+class Moment:
+    """What a cluster holds."""
+
+    job: Manifest | None = None
+    cluster: Manifest | None = None
+    pods: list[Manifest] = field(default_factory=list)
+    events: list[Manifest] = field(default_factory=list)
+    logs: Logs = field(default_factory=dict)
+    error: MomalisaError | None = None
+    refused: Mapping[Kind, MomalisaError] = field(default_factory=dict)
+    others: list[Manifest] = field(default_factory=list)
 
 
 class FakeCluster:
-    context = "lab"
+    """A ClusterReader. `sleep` goes on to the next moment, by a clock of its own."""
+
     namespace = "momalisa"
-    server = "https://cluster.example"
+    context = "fake"
 
-    def __init__(self) -> None:
-        self.objects: dict[tuple[str, str], dict[str, Any]] = {}
-        self.denied: set[tuple[str, str]] = set()
-        self.failing: dict[tuple[str, str], Exception] = {}
-        self.paths: dict[str, Any] = {
-            RAY_API: {"resources": [{"name": "rayjobs"}]},
-            f"/openapi/v3{RAY_API}": {"components": {"schemas": {"io.ray.v1.RayJob": SCHEMA}}},
-        }
-        self.calls: list[tuple[str, str, str]] = []
-        self.on_call: Callable[[str, str, str], None] = lambda verb, kind, name: None
+    def __init__(self, *moments: Moment) -> None:
+        self._moments = list(moments)
+        self.time = 0.0
+        self.asked: list[str] = []
 
-    def put(self, what: Kind, name: str, /, **content: Any) -> dict[str, Any]:
-        metadata = {"name": name, "namespace": self.namespace, "uid": f"{len(self.calls):08}-{name}"}
-        content.setdefault("metadata", {})
-        content["metadata"] = metadata | content["metadata"]
-        self.objects[what.kind, name] = {**content, "apiVersion": what.api_version, "kind": what.kind}
-        return self.objects[what.kind, name]
+    @property
+    def now(self) -> Moment:
+        return self._moments[0]
 
-    def get(self, kind: Kind, name: str) -> dict[str, Any]:
-        self._asked("get", kind, name)
-        if (kind.kind, name) not in self.objects:
-            raise ClusterNotFoundError(f"{kind.plural} {name} not found")
-        return copy.deepcopy(self.objects[kind.kind, name])
+    def sleep(self, seconds: float) -> None:
+        self.time += seconds
+        if len(self._moments) > 1:
+            self._moments.pop(0)
 
-    def find(self, kind: Kind, name: str) -> dict[str, Any] | None:
-        try:
-            return self.get(kind, name)
-        except ClusterNotFoundError:
-            return None
+    def clock(self) -> float:
+        return self.time
 
-    def list(self, kind: Kind, *, labels: Any = None, fields: Any = None) -> list[dict[str, Any]]:
-        self._asked("list", kind, "")
-        found = [each for (name, _), each in self.objects.items() if name == kind.kind]
+    def find(self, kind: Kind, name: str) -> Manifest | None:
+        self._ask(kind)
+        found = {RAY_JOB: self.now.job, RAY_CLUSTER: self.now.cluster}[kind]
+        return found if found is not None and found["metadata"]["name"] == name else None
+
+    def list(
+        self, kind: Kind, *, labels: Mapping[str, str] | None = None, fields: Mapping[str, str] | None = None
+    ) -> list[Manifest]:
+        self._ask(kind)
+        own = [self.now.job] if self.now.job else []
+        held = {POD: self.now.pods, EVENT: self.now.events, RAY_JOB: own + self.now.others}[kind]
         wanted = (labels or {}).items()
-        return [each for each in found if wanted <= (each["metadata"].get("labels") or {}).items()]
+        return [each for each in held if wanted <= each["metadata"].get("labels", {}).items()]
 
-    def create(self, kind: Kind, manifest: dict[str, Any], *, dry_run: bool = False) -> dict[str, Any]:
-        name = manifest["metadata"]["name"]
-        self._asked("dry-run" if dry_run else "create", kind, name)
-        if (kind.kind, name) in self.objects:
-            raise ClusterConflictError(f"{name} already exists")
-        return manifest if dry_run else self.put(kind, name, **copy.deepcopy(manifest))
+    def logs(self, pod: str, *, since_time: str | None = None, **options: Any) -> Iterator[str]:
+        self._ask(POD)
+        if pod not in self.now.logs:
+            raise ClusterNotFoundError(f"no pod {pod}")
+        yield from self.now.logs[pod]
 
-    def patch(self, kind: Kind, name: str, patch: dict[str, Any]) -> dict[str, Any]:
-        self._asked("patch", kind, name)
-        _merge(self.objects[kind.kind, name], patch)
-        return self.objects[kind.kind, name]
-
-    def delete(self, kind: Kind, name: str, *, grace_s: int | None = None) -> None:
-        self._asked("delete", kind, name)
-        self.objects.pop((kind.kind, name), None)
-
-    def may(self, verb: str, kind: Kind, *, name: str = "", subresource: str = "") -> bool:
-        return (verb, subresource or kind.kind) not in self.denied
-
-    def version(self) -> str:
-        if ("version", "") in self.failing:
-            raise self.failing["version", ""]
-        return "v1.34.4"
-
-    def read_path(self, path: str) -> Any:
-        if path not in self.paths:
-            raise ClusterNotFoundError(path)
-        return self.paths[path]
-
-    def _asked(self, verb: str, kind: Kind, name: str) -> None:
-        self.calls.append((verb, kind.kind, name))
-        self.on_call(verb, kind.kind, name)
-        if (verb, kind.kind) in self.denied:
-            raise ClusterForbiddenError(f"you may not {verb} {kind.plural}")
-        if (verb, kind.kind) in self.failing:
-            raise self.failing[verb, kind.kind]
+    def _ask(self, kind: Kind) -> None:
+        self.asked.append(kind.kind)
+        if self.now.error is not None:
+            raise self.now.error
+        if kind in self.now.refused:
+            raise self.now.refused[kind]
 
 
-def _merge(target: dict[str, Any], patch: dict[str, Any]) -> None:
-    for key, value in patch.items():
-        if isinstance(value, dict):
-            _merge(target.setdefault(key, {}), value)
-        else:
-            target[key] = value
+class ScriptedReader:
+    """A LogReader without a thread: what a pod's log holds at this moment, each line once."""
+
+    def __init__(self, cluster: FakeCluster) -> None:
+        self._cluster = cluster
+        self._pod: str | None = None
+        self._told: dict[str, int] = {}
+        self.is_closed = False
+
+    def turn_to(self, pod: str, driver: str) -> None:
+        self._pod = pod
+
+    def take(self) -> list[str]:
+        if self._pod is None or self._cluster.now.error is not None:
+            return []
+        lines = self._cluster.now.logs.get(self._pod, [])[self._told.get(self._pod, 0) :]
+        self._told[self._pod] = self._told.get(self._pod, 0) + len(lines)
+        return list(lines)
+
+    def finish(self, timeout_s: float = 0.0) -> None:
+        pass
+
+    def close(self) -> None:
+        self.is_closed = True
+
+
+def collected() -> tuple[list[str], Callable[[str], None]]:
+    """Lines, and what appends to them."""
+    lines: list[str] = []
+    return lines, lines.append

@@ -22,7 +22,7 @@ from momalisa.cluster.preflight import Finding, has_failed, preflight
 from momalisa.errors import AccessDeniedError, ClusterRejectedError, ClusterUnreachableError
 from momalisa.storage import Store
 from tests.unit.cluster.examples import config
-from tests.unit.cluster.fake_cluster import FakeCluster
+from tests.unit.cluster.namespace_in_memory import InMemory
 
 DATA, OUTPUT = "gs://museum/shards", "gs://museum/runs/watercolours"
 
@@ -50,8 +50,8 @@ class FakeManifest:
         return []
 
 
-def healthy() -> FakeCluster:
-    cluster = FakeCluster()
+def healthy() -> InMemory:
+    cluster = InMemory()
     for name in ("momalisa-job", "momalisa-autoscaled"):
         cluster.put(SERVICE_ACCOUNT, name)
     labels = {"pod-security.kubernetes.io/enforce": "restricted"}
@@ -62,7 +62,7 @@ def healthy() -> FakeCluster:
     return cluster
 
 
-def found(cluster: FakeCluster, **changes: Any) -> dict[str, list[Finding]]:
+def found(cluster: InMemory, **changes: Any) -> dict[str, list[Finding]]:
     by_check: dict[str, list[Finding]] = {}
     for finding in preflight(cluster, config(**changes)):
         by_check.setdefault(finding.check, []).append(finding)
@@ -75,15 +75,15 @@ def test_a_healthy_cluster_takes_it() -> None:
     assert [f.check for f in findings if f.outcome == "unknown"] == ["storage", "image"]  # the hub's model, the pull
 
 
-def put_quota(cluster: FakeCluster) -> None:
+def put_quota(cluster: InMemory) -> None:
     cluster.put(RESOURCE_QUOTA, "q", spec={}, status={"hard": {"requests.nvidia.com/gpu": "3"}})
 
 
-def put_limits(cluster: FakeCluster) -> None:
+def put_limits(cluster: InMemory) -> None:
     cluster.put(LIMIT_RANGE, "l", spec={"limits": [{"type": "Container", "max": {"memory": "1Gi"}}]})
 
 
-FAILURES: dict[str, tuple[Callable[[FakeCluster], Any], dict[str, Any], str, str]] = {
+FAILURES: dict[str, tuple[Callable[[InMemory], Any], dict[str, Any], str, str]] = {
     "rights": (lambda c: c.denied.add(("create", "RayJob")), {}, "rights", "you may not create rayjobs.ray.io"),
     "no KubeRay": (lambda c: c.paths.clear(), {}, "KubeRay", "does not know ray.io/v1"),
     "no RayJob": (lambda c: c.paths["/apis/ray.io/v1"]["resources"].clear(), {}, "KubeRay", "knows no RayJobs"),

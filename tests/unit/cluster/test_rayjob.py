@@ -23,7 +23,7 @@ from momalisa.storage import Store, open_store
 from momalisa.training.run import STOP_KEY
 from tests.unit.cluster.examples import config
 from tests.unit.cluster.fake_api import Time
-from tests.unit.cluster.fake_cluster import FakeCluster
+from tests.unit.cluster.namespace_in_memory import InMemory
 
 NAME = "watercolours"
 
@@ -40,13 +40,13 @@ def job(tmp_path: Path, **changes: Any) -> Any:
     return config(output_uri=str(tmp_path / "run"), **changes)
 
 
-def submitted(tmp_path: Path, **changes: Any) -> FakeCluster:
-    cluster = FakeCluster()
+def submitted(tmp_path: Path, **changes: Any) -> InMemory:
+    cluster = InMemory()
     submit(cluster, job(tmp_path, **changes), say=Said())
     return cluster
 
 
-def state(cluster: FakeCluster, deployment: str, job_status: str = "") -> None:
+def state(cluster: InMemory, deployment: str, job_status: str = "") -> None:
     cluster.objects["RayJob", NAME]["status"] = {"jobDeploymentStatus": deployment, "jobStatus": job_status}
 
 
@@ -76,7 +76,7 @@ def test_a_name_is_taken_once(tmp_path: Path) -> None:
 
 
 def test_a_network_that_is_refused_takes_the_job_along(tmp_path: Path) -> None:
-    cluster, said = FakeCluster(), Said()
+    cluster, said = InMemory(), Said()
     cluster.failing["create", "NetworkPolicy"] = ClusterRejectedError("no")
     with pytest.raises(ClusterRejectedError):
         submit(cluster, job(tmp_path), say=said)
@@ -93,7 +93,7 @@ def test_a_bucket_that_is_closed_here_stops_nobody(tmp_path: Path, monkeypatch: 
 
     monkeypatch.setattr(Store, "delete", refuse)
     monkeypatch.setattr(Store, "write_bytes", refuse)
-    cluster, said = FakeCluster(), Said()
+    cluster, said = InMemory(), Said()
     submit(cluster, job(tmp_path), say=said)
     assert "a retry needs the RayJob" in said
     assert "control/stop" in said
@@ -206,10 +206,10 @@ def test_a_retry_is_the_same_job_again(tmp_path: Path) -> None:
 def test_a_retry_outlives_the_rayjob(tmp_path: Path) -> None:
     submitted(tmp_path)
     with pytest.raises(ConfigError, match="--output"):
-        stored_config(FakeCluster(), NAME, None)
-    assert stored_config(FakeCluster(), NAME, str(tmp_path / "run")) == job(tmp_path)
+        stored_config(InMemory(), NAME, None)
+    assert stored_config(InMemory(), NAME, str(tmp_path / "run")) == job(tmp_path)
     with pytest.raises(ConfigError, match=r"there is no job/job.json"):
-        stored_config(FakeCluster(), NAME, str(tmp_path / "other"))
+        stored_config(InMemory(), NAME, str(tmp_path / "other"))
 
 
 def test_what_runs_is_not_tried_again(tmp_path: Path) -> None:
@@ -222,7 +222,7 @@ def test_what_runs_is_not_tried_again(tmp_path: Path) -> None:
 
 
 def test_a_foreign_rayjob_cannot_be_tried_again() -> None:
-    cluster = FakeCluster()
+    cluster = InMemory()
     cluster.put(RAY_JOB, NAME)
     with pytest.raises(ConfigError, match="not submitted by momalisa"):
         stored_config(cluster, NAME, None)
