@@ -11,7 +11,7 @@ from momalisa.training import submit
 from momalisa.training.run import RUN_FILE
 
 
-class Reached(Exception):
+class ReachedError(Exception):
     """As far as this test goes."""
 
 
@@ -25,9 +25,9 @@ def test_auto_goes_on_with_a_run_only_where_there_is_one(
 
     def prepare(config: Any, **given: Any) -> None:
         seen.update(given)
-        raise Reached
+        raise ReachedError
 
     monkeypatch.setattr(submit, "prepare_run", prepare)
-    with pytest.raises(Reached):
+    with pytest.raises(ReachedError):
         submit.run_training(recipe("demo"), data_uri="d", output_uri=str(tmp_path), resume=asked)
     assert seen["resume"] is resumes
