@@ -59,7 +59,7 @@ test-all: $(STAMP)  ## the longer drills: kills, resumes, faults, the demo itsel
 test-web: $(STAMP)  ## the page in a real browser, against the real service (needs a Chromium; minutes)
 	@PYTHONWARNINGS= $(BIN)/python -m pytest tests/web $(ARGS)
 
-test-cluster: $(STAMP)  ## jobs on a real Kubernetes with KubeRay: $$KUBECONFIG, or one raised here (Linux, root)
+test-cluster: $(STAMP)  ## jobs on a real Kubernetes with KubeRay: that of KUBECONFIG, or one raised here (Linux, root)
 	@PYTHONWARNINGS= $(BIN)/python -m pytest tests/cluster $(ARGS)
 
 cluster-up: $(STAMP)  ## that cluster on this machine, to stay (minutes at the first time; ARGS="--gpus 8")

@@ -48,7 +48,7 @@ class Api:
         trust = ssl.create_default_context(cafile=settings.ssl_ca_cert)
         if settings.cert_file:
             trust.load_cert_chain(settings.cert_file, settings.key_file)
-        token = settings.get_api_key_with_prefix("authorization")
+        token = settings.auth_settings().get("BearerToken", {}).get("value")
         self.server = settings.host
         self.authority = Path(settings.ssl_ca_cert).read_bytes() if settings.ssl_ca_cert else b""
         self._http = httpx.Client(

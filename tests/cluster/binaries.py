@@ -57,8 +57,7 @@ def programs_folder() -> Path:
         _build_operator(folder)
         if not (folder / "coredns").exists():
             _go_install(f"github.com/coredns/coredns@{COREDNS}", folder / "coredns")
-        if not (folder / "pause").exists():
-            _go_build("pause", [".=pause"], folder)
+        _go_build("pause", [".=pause"], folder)
     return folder
 
 
@@ -78,7 +77,7 @@ def install_tools() -> None:
 
 
 def _key() -> str:
-    modules = b"".join(path.read_bytes() for path in sorted(_MODULES.glob("*/go.*")))
+    modules = b"".join(path.read_bytes() for path in sorted(_MODULES.glob("*/*")))
     return f"{KUBERNETES}-{KUBERAY}-{COREDNS}-{hashlib.sha256(modules).hexdigest()[:8]}"
 
 
@@ -99,8 +98,6 @@ def _unpack_daemons(folder: Path) -> None:
 
 
 def _build_kubernetes(folder: Path) -> None:
-    if all((folder / program).exists() for program in _KUBERNETES_PROGRAMS):
-        return
     # Without a version of its own, the server calls itself v0.0.0-master, and clients' checks of it fail.
     major, minor, _ = KUBERNETES.removeprefix("v").split(".")
     facts = {"gitVersion": KUBERNETES, "gitMajor": major, "gitMinor": minor}
@@ -126,6 +123,8 @@ def _go_build(module: str, targets: list[str], folder: Path, flags: str = "") ->
     """Builds PACKAGE=PROGRAM of a module in tools/; a program appears under its name only when it is whole."""
     for target in targets:
         package, _, program = target.partition("=")
+        if (folder / program).exists():
+            continue
         unfinished = folder / f".{program}"
         link = f"-s -w {flags}".strip()
         arguments = ("build", "-trimpath", "-buildvcs=false", "-ldflags", link, "-o", str(unfinished), package)

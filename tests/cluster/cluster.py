@@ -159,14 +159,16 @@ class LocalCluster:
     def _wait(self, name: str, is_done: Callable[[], bool]) -> None:
         """Until `is_done`; the daemon `name` is the one whose log tells why not."""
         deadline = time.monotonic() + _START_TIMEOUT_S
+        last: Exception | None = None
         while time.monotonic() < deadline and self.processes.is_running(name):
             try:
                 if is_done():
                     return
-            except _NOT_YET:
-                pass
+            except _NOT_YET as e:
+                last = e
             time.sleep(0.1)
-        raise ClusterFailedError(f"{name} did not start; its log ends:\n{self.processes.last_lines(name)}")
+        log = self.processes.last_lines(name)
+        raise ClusterFailedError(f"{name} is not ready ({last}); its log ends:\n{log}") from last
 
     def _down(self) -> None:
         for name in (_OPERATOR, "kubelet"):  # or they would make anew what is taken away
