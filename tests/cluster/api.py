@@ -37,7 +37,7 @@ class ApiError(Exception):
 
 
 class Api:
-    """A cluster as one user sees it."""
+    """A cluster as one user sees it, in a `with` block."""
 
     def __init__(self, kubeconfig: Path | str) -> None:
         self.kubeconfig = Path(kubeconfig)
@@ -59,7 +59,10 @@ class Api:
             trust_env=False,
         )
 
-    def close(self) -> None:
+    def __enter__(self) -> "Api":
+        return self
+
+    def __exit__(self, *_: object) -> None:
         self._http.close()
 
     def get(self, path: str, **query: str) -> Manifest:

@@ -65,7 +65,8 @@ class LocalCluster:
                 with _timed("cluster", tell):
                     self._down()
                     self._start_from_nothing()
-            pretend_gpus(Api(self.kubeconfig), num_gpus)
+            with Api(self.kubeconfig) as api:
+                pretend_gpus(api, num_gpus)
 
     def load(self, source: Path | None = None, *, tell: Callable[[str], None] = print) -> None:
         """Builds the images (momalisa's from a checkout, by default this one) and hands them to the node."""
@@ -87,7 +88,8 @@ class LocalCluster:
         if not all(self.processes.is_running(name) for name in daemons.NAMES):
             return False
         try:
-            return is_ready(Api(self.kubeconfig))
+            with Api(self.kubeconfig) as api:
+                return is_ready(api)
         except _NOT_YET:
             return False
 
@@ -96,7 +98,8 @@ class LocalCluster:
         running = {name: self.processes.is_running(name) for name in daemons.NAMES}
         found: dict[str, Any] = {"processes": running}
         if all(running.values()):
-            node = Api(self.kubeconfig).get(f"/api/v1/nodes/{NODE}")
+            with Api(self.kubeconfig) as api:
+                node = api.get(f"/api/v1/nodes/{NODE}")
             found |= {"allocatable": node["status"]["allocatable"], "images": self.images.on_node()}
             found["kubeconfig"] = str(self.kubeconfig)
         return found | {"traces": leftovers.traces(self.folders)}
@@ -127,12 +130,12 @@ class LocalCluster:
         for name, command in (daemons.storage(folders) | daemons.control_plane(folders)).items():
             self._start(name, command)
         self._hand_over_pause()
-        api = Api(self.kubeconfig)
-        self._wait("kube-apiserver", lambda: api.text("/readyz") == "ok")
-        for name, command in daemons.node(folders).items():
-            self._start(name, command)
-        self._start_operator(api)
-        self._wait("kubelet", lambda: is_ready(api))
+        with Api(self.kubeconfig) as api:
+            self._wait("kube-apiserver", lambda: api.text("/readyz") == "ok")
+            for name, command in daemons.node(folders).items():
+                self._start(name, command)
+            self._start_operator(api)
+            self._wait("kubelet", lambda: is_ready(api))
 
     def _hand_over_pause(self) -> None:
         self.images.build_small()

@@ -39,13 +39,15 @@ def cluster() -> Iterator[ClusterUnderTest]:
     given = os.environ.get("KUBECONFIG")
     local = LocalCluster()
     if given and Path(given) != local.kubeconfig:
-        yield ClusterUnderTest(Path(given), None)
+        with Api(given) as api:
+            yield ClusterUnderTest(api, None)
         return
     was_up = local.is_whole()
     local.up()
     if not os.environ.get("MOMALISA_TEST_KEEP_IMAGE"):
         local.load()
-    yield ClusterUnderTest(local.kubeconfig, local)
+    with Api(local.kubeconfig) as api:
+        yield ClusterUnderTest(api, local)
     if not was_up:
         local.down()
 

@@ -17,10 +17,10 @@ T = TypeVar("T")
 class ClusterUnderTest:
     """What tests may know of a cluster. local: this machine's own, whose daemons a drill may stop; or None."""
 
-    def __init__(self, kubeconfig: Path, local: LocalCluster | None) -> None:
-        self.kubeconfig = kubeconfig
+    def __init__(self, api: Api, local: LocalCluster | None) -> None:
+        self.kubeconfig = api.kubeconfig
         self.local = local
-        self.api = Api(kubeconfig)
+        self.api = api
         self.image = os.environ.get("MOMALISA_TEST_IMAGE", MOMALISA_IMAGE)
         self.gcs_image = os.environ.get("MOMALISA_TEST_GCS_IMAGE", GCS_IMAGE)
 

@@ -153,11 +153,11 @@ def test_restricted_namespace_refuses_root(cluster: ClusterUnderTest, namespace:
 def test_user_has_the_rights_of_its_role_alone(namespace: Namespace) -> None:
     rules = [{"apiGroups": [""], "resources": ["pods"], "verbs": ["get", "list"]}]
     grant(namespace.api, namespace.name, "looker", rules)
-    user = Api(namespace.kubeconfig_of("looker"))
-    assert user.items(namespace.path("pods")) == []
-    for path in (namespace.path("secrets"), "/api/v1/nodes", "/api/v1/namespaces/default/pods"):
-        with pytest.raises(ApiError, match="forbidden"):
-            user.get(path)
+    with Api(namespace.kubeconfig_of("looker")) as user:
+        assert user.items(namespace.path("pods")) == []
+        for path in (namespace.path("secrets"), "/api/v1/nodes", "/api/v1/namespaces/default/pods"):
+            with pytest.raises(ApiError, match="forbidden"):
+                user.get(path)
 
 
 def test_kubelet_keeps_pretended_gpus(cluster: ClusterUnderTest, namespace: Namespace) -> None:
