@@ -93,7 +93,7 @@ def _outer_failure(facts: JobFacts, reason: str) -> Trouble:
     """The job itself said nothing: pods, events, and at last KubeRay's own words."""
     message = status_of(facts, "message")
     said = (f"rayjob {facts.name}: {reason}: {shortened(message)}",)
-    trouble = why_not_started(facts) or told_by_events.image_trouble(facts.events)
+    trouble = why_not_started(facts) or told_by_events.container_trouble(facts.events)
     if trouble is not None:
         return trouble
     if "not found in RayCluster" in message or "head pod" in message.lower():
@@ -143,7 +143,7 @@ def _never_ran(facts: JobFacts) -> Trouble:
     said = f"rayjob {facts.name}: PreRunningDeadlineExceeded: {shortened(status_of(facts, 'message'))}"
     why = (
         why_not_started(facts)
-        or told_by_events.image_trouble(facts.events)
+        or told_by_events.container_trouble(facts.events)
         or told_by_events.scheduling_trouble(facts.events)
     )
     if why is None:

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 
 from momalisa.cluster.kinds import Manifest
-from momalisa.cluster.pods import parse_time, unschedulable
+from momalisa.cluster.pods import configuration_fix, parse_time, unschedulable
 from momalisa.cluster.troubles import Cause, Trouble, shortened
 
 _NOT_CREATED = {"FailedCreate", "FailedToCreateHeadPod", "FailedToCreateWorkerPod", "FailedToCreateRayJobSubmitter"}
@@ -65,17 +65,19 @@ def refused_pod(message: str, said: str) -> Trouble:
         )
     if "violates PodSecurity" in message:
         what = message.split("violates PodSecurity", 1)[1]
-        return _admission(f"Pod Security forbids the pods: {shortened(what, 200)}", "mend the pod template", said)
+        return _admission(
+            f"Pod Security forbids the pods: {shortened(what, 200)}", "mend the pod template and submit again", said
+        )
     if "maximum" in message or "minimum" in message:
         return _admission(
             f"the namespace's LimitRange forbids the pods: {shortened(_forbidden(message), 160)}",
-            "submit with resources inside those limits",
+            "submit again with resources inside those limits",
             said,
         )
     if "ValidatingAdmissionPolicy" in message:
         return _admission(
             f"an admission policy refuses the pods: {shortened(message.split('denied request:')[-1], 160)}",
-            "use an image, ServiceAccount and Secrets that the policy allows (k8s/README.md lists them)",
+            "submit again with an image, ServiceAccount and Secrets that the policy allows (k8s/README.md lists them)",
             said,
         )
     if "serviceaccount" in message.lower():
@@ -85,7 +87,9 @@ def refused_pod(message: str, said: str) -> Trouble:
             fix="apply k8s/ to this namespace, or submit with another ServiceAccount",
             evidence=(said,),
         )
-    return _admission(f"the pods are refused: {shortened(message, 200)}", "mend what the message names", said)
+    return _admission(
+        f"the pods are refused: {shortened(message, 200)}", "mend what the message names, and submit again", said
+    )
 
 
 def mounting_trouble(events: Iterable[Manifest]) -> Trouble | None:
@@ -112,16 +116,25 @@ def scheduling_trouble(events: Iterable[Manifest]) -> Trouble | None:
     return None
 
 
-def image_trouble(events: Iterable[Manifest]) -> Trouble | None:
-    """For pods that are gone."""
+def container_trouble(events: Iterable[Manifest]) -> Trouble | None:
+    """Why containers did not start, for pods that are gone: their image, or what they are to be given."""
     for event in reversed(in_order(events)):
         message = str(event.get("message", ""))
-        if event["reason"] in {"Failed", "ErrImageNeverPull", "InspectFailed"} and "image" in message.lower():
-            match = re.search(r'image "([^"]+)"', message)
+        if event["reason"] not in {"Failed", "ErrImageNeverPull", "InspectFailed"}:
+            continue
+        # The last word is often a mere "Error: ImagePullBackOff": an earlier one names the image.
+        if match := re.search(r'[Ii]mage "([^"]+)"', message):
             return Trouble(
                 cause=Cause.IMAGE,
-                headline=f"the image {match.group(1) if match else ''} cannot be pulled".replace("  ", " "),
+                headline=f"the image {match.group(1)} cannot be pulled",
                 fix="is the tag right, was it pushed, may the node read it? Submit again with another --image",
+                evidence=(describe(event),),
+            )
+        if re.search(r"^Error: .*(secret|configmap|key|runAsNonRoot)", message, re.IGNORECASE):
+            return Trouble(
+                cause=Cause.CONFIGURATION,
+                headline=f"a container cannot be made: {shortened(message.removeprefix('Error: '), 160)}",
+                fix=configuration_fix(message),
                 evidence=(describe(event),),
             )
     return None
@@ -175,7 +188,7 @@ def pulling_pods(events: Iterable[Manifest]) -> set[str]:
 
 
 def _admission(headline: str, fix: str, said: str) -> Trouble:
-    return Trouble(cause=Cause.ADMISSION, headline=headline, fix=f"{fix}, and submit again", evidence=(said,))
+    return Trouble(cause=Cause.ADMISSION, headline=headline, fix=fix, evidence=(said,))
 
 
 def _quota(message: str) -> str:

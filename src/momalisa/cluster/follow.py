@@ -13,7 +13,7 @@ from momalisa.cluster.gauges import status_of
 from momalisa.cluster.log_reading import LogReader
 from momalisa.cluster.pods import name_of
 from momalisa.cluster.verdict import ExitCode, State, Verdict, verdict
-from momalisa.cluster.wording import change_of, in_words
+from momalisa.cluster.wording import change_of, in_words, to_stderr, to_stdout
 from momalisa.errors import ClusterUnreachableError
 from momalisa.training.progress import format_duration
 
@@ -40,8 +40,8 @@ def follow(
     cluster: ClusterReader,
     name: str,
     *,
-    echo: Say,
-    say: Say,
+    echo: Say = to_stdout,
+    say: Say = to_stderr,
     output_uri: str | None = None,
     reader: LogReader | None = None,
     pace: Pace | None = None,
@@ -67,7 +67,7 @@ def follow(
                 return given.exit_code or 0
             watcher.pause()
     except KeyboardInterrupt:
-        say(f"\ndetached; the job goes on. Come back: momalisa jobs logs --follow {name}")
+        say(f"\ndetached; the job goes on. Come back: momalisa jobs follow {name}")
         say(f"to end it with a checkpoint: momalisa jobs cancel {name}")
         return ExitCode.DETACHED
     finally:
@@ -78,7 +78,7 @@ def wait(
     cluster: ClusterReader,
     name: str,
     *,
-    say: Say,
+    say: Say = to_stderr,
     timeout_s: float | None = None,
     output_uri: str | None = None,
     pace: Pace | None = None,

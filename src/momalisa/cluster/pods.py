@@ -161,7 +161,7 @@ def _waiting_trouble(pod: Manifest, status: dict[str, Any], waiting: dict[str, A
         return Trouble(
             cause=Cause.CONFIGURATION,
             headline=f"the {role}'s container cannot be made: {shortened(message, 160)}",
-            fix=_configuration_fix(message),
+            fix=configuration_fix(message),
             evidence=said,
         )
     return None
@@ -179,7 +179,8 @@ def _image_fix(reason: str, message: str) -> str:
     return "is the tag right, was it pushed, does the node reach the registry? Submit again with another --image"
 
 
-def _configuration_fix(message: str) -> str:
+def configuration_fix(message: str) -> str:
+    """What to do where a container cannot be made."""
     lower = message.lower()
     if "secret" in lower or "configmap" in lower:
         return "create it in this namespace (kubectl create secret …), or submit again with the right name or key"
@@ -195,12 +196,19 @@ def _ended_trouble(pod: Manifest, status: dict[str, Any]) -> Trouble | None:
         return _oom_trouble(pod, status, ended)
     if not ended or ended.get("exitCode") == 0 or role_of(pod) == "submitter" or is_leaving(pod):
         return None
-    name, role = name_of(pod), role_of(pod)
+    name, role, container = name_of(pod), role_of(pod), status["name"]
+    message = shortened(str(ended.get("message", "")), 200)
+    said = f"pod {name}, container {container}: {ended.get('reason')}, exit code {ended.get('exitCode')}"
+    never_ran = ended.get("reason") in {"StartError", "ContainerCannotRun"}
     return Trouble(
         cause=Cause.CRASH,
-        headline=f"the {role}'s container {status['name']} ended with code {ended.get('exitCode')}",
-        fix=f"see what it said: kubectl logs {name} -c {status['name']} --previous",
-        evidence=(f"pod {name}, container {status['name']}: {ended.get('reason')}, exit code {ended.get('exitCode')}",),
+        headline=f"the {role}'s container cannot be started: {message.rsplit('process: ', 1)[-1]}"
+        if never_ran
+        else f"the {role}'s container {container} ended with code {ended.get('exitCode')}",
+        fix="is this image momalisa's (k8s/Dockerfile)? Submit again with another --image"
+        if never_ran
+        else f"see what it said: kubectl logs {name} -c {container}",
+        evidence=(f"{said}: {message}" if message else said,),
     )
 
 

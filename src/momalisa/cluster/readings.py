@@ -13,7 +13,8 @@ from momalisa.training.progress import format_duration
 _ANSI = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 _FROM_AN_ACTOR = re.compile(r"^\([\w.:\[\] -]+?(pid=\d+)?(, ip=[\d.]+)?\)\s*")
 _PROGRESS = re.compile(
-    r"^(?P<stage>[a-z][a-z ]*?) (?P<step>\d+)/(?P<max_steps>\d+)"
+    r"^(?P<stage>(?:loading|measuring|drawing|training|validating|judging|exporting|starting|replay)\b[a-z ]*?)"
+    r" (?P<step>\d+)/(?P<max_steps>\d+)"
     r"(?:\s+loss (?P<loss>[\d.]+|nan|inf))?(?:\s+(?P<images_per_s>[\d.]+) images/s)?(?:\s+lr [\d.e+-]+)?"
     r"(?:\s+(?P<num_workers>\d+) workers?)?(?:\s+ETA (?P<eta>\w+))?\s*$"
 )

@@ -5,7 +5,6 @@ Each function takes the flags, and gives the exit code.
 
 import argparse
 import json
-import sys
 import threading
 import time
 from pathlib import Path
@@ -32,7 +31,7 @@ from momalisa.cluster.watching import (
     list_jobs,
     table,
 )
-from momalisa.cluster.wording import change_of
+from momalisa.cluster.wording import change_of, to_stderr, to_stdout
 from momalisa.cluster.wording import in_words as verdict_in_words
 from momalisa.errors import ClusterNotFoundError, ConfigError
 
@@ -52,6 +51,7 @@ def add_verbs(verbs: Verbs) -> None:
     parser = _add(verbs, "logs", "what a job said; also when its cluster is gone", _logs)
     parser.add_argument("--rank", type=int, metavar="R", help="of a training worker instead of the driver")
     parser.add_argument("--follow", "-f", action="store_true", help="as it comes, until the job is over")
+    _add(verbs, "follow", "a job's log and what becomes of it, until it is over; the exit code is the job's", _follow)
     _add(verbs, "events", "what Kubernetes and KubeRay noted about a job", _events)
     parser = _add(verbs, "wait", "until a job is over; the exit code is the job's", _wait)
     parser.add_argument(
@@ -62,18 +62,6 @@ def add_verbs(verbs: Verbs) -> None:
     _add(verbs, "open", "Ray's dashboard of a job, through the API server", _open)
     parser = _add(verbs, "cost", "GPU-seconds of a job, and their price", _cost)
     parser.add_argument("--prices", type=Path, metavar="FILE", help="a price table of your own")
-
-
-def say(line: str) -> None:
-    """To stderr, so that stdout holds the job's own log alone."""
-    sys.stderr.write(f"{line}\n")
-    sys.stderr.flush()
-
-
-def echo(line: str) -> None:
-    """To stdout."""
-    sys.stdout.write(f"{line}\n")
-    sys.stdout.flush()
 
 
 def _add(verbs: Verbs, name: str, summary: str, run: object, *, with_job: bool = True) -> argparse.ArgumentParser:
@@ -102,9 +90,9 @@ def _facts(flags: argparse.Namespace) -> JobFacts:
 def _list(flags: argparse.Namespace) -> int:
     rows = list_jobs(_connect(flags))
     if flags.json:
-        echo(json.dumps([{"name": facts.name, **given.as_json()} for facts, given in rows], indent=1))
+        to_stdout(json.dumps([{"name": facts.name, **given.as_json()} for facts, given in rows], indent=1))
     else:
-        echo(table(rows) if rows else "no jobs")
+        to_stdout(table(rows) if rows else "no jobs")
     return 0
 
 
@@ -114,11 +102,11 @@ def _status(flags: argparse.Namespace) -> int:
         facts = _facts(flags)
         given = verdict(facts)
         if flags.json:
-            echo(json.dumps({"name": facts.name, **given.as_json()}, indent=None if flags.watch else 1))
+            to_stdout(json.dumps({"name": facts.name, **given.as_json()}, indent=None if flags.watch else 1))
         elif not flags.watch or given.is_over:
-            echo(verdict_in_words(facts.name, given))
+            to_stdout(verdict_in_words(facts.name, given))
         elif change := change_of(last, given):
-            echo(change)
+            to_stdout(change)
         if given.is_over or not flags.watch:
             return ExitCode.UNKNOWN if given.exit_code == ExitCode.UNKNOWN else 0
         last = given
@@ -133,15 +121,17 @@ def _logs(flags: argparse.Namespace) -> int:
     facts = facts_of(cluster, flags.job, output_uri=flags.output)
     is_over = verdict(facts).is_over
     if flags.follow and not is_over and source == DRIVER:
-        return follow(cluster, flags.job, echo=echo, say=say, output_uri=facts.run.uri if facts.run else flags.output)
+        return follow(
+            cluster, flags.job, echo=to_stdout, say=to_stderr, output_uri=facts.run.uri if facts.run else flags.output
+        )
     if flags.follow and not is_over and facts.run is not None:
-        follow_kept_log(cluster, flags.job, facts.run.uri, source, echo=echo, pace=Pace())
+        follow_kept_log(cluster, flags.job, facts.run.uri, source, echo=to_stdout, pace=Pace())
         return 0
     pods = [pod for pod in submitter_pods(facts.pods) if has_started(pod)]
     if source == DRIVER and pods:
         try:
             for line in cluster.logs(name_of(pods[-1])):
-                echo(line)
+                to_stdout(line)
             return 0
         except ClusterNotFoundError:
             pass  # it went at this moment
@@ -155,23 +145,27 @@ def _logs(flags: argparse.Namespace) -> int:
 
 def _echo_kept(uri: str, source: str) -> int:
     for line in kept_log(uri, source):
-        echo(line)
+        to_stdout(line)
     return 0
+
+
+def _follow(flags: argparse.Namespace) -> int:
+    return follow(_connect(flags), flags.job, output_uri=flags.output)
 
 
 def _events(flags: argparse.Namespace) -> int:
     lines = event_lines(_facts(flags))
-    echo("\n".join(lines) if lines else "no events: Kubernetes forgets them after an hour")
+    to_stdout("\n".join(lines) if lines else "no events: Kubernetes forgets them after an hour")
     return 0
 
 
 def _wait(flags: argparse.Namespace) -> int:
-    return wait(_connect(flags), flags.job, say=say, timeout_s=flags.timeout, output_uri=flags.output)
+    return wait(_connect(flags), flags.job, say=to_stderr, timeout_s=flags.timeout, output_uri=flags.output)
 
 
 def _diff(flags: argparse.Namespace) -> int:
     first, second = (_run_of(flags, job) for job in flags.jobs)
-    echo(in_words(first, second, compare(first, second)))
+    to_stdout(in_words(first, second, compare(first, second)))
     return 0
 
 
@@ -189,9 +183,9 @@ def _run_of(flags: argparse.Namespace, job: str) -> RunFacts:
 
 def _open(flags: argparse.Namespace) -> int:
     try:
-        open_dashboard(_connect(flags), flags.job, say=say, hold=_until_interrupted)
+        open_dashboard(_connect(flags), flags.job, say=to_stderr, hold=_until_interrupted)
     except KeyboardInterrupt:
-        say("closed")
+        to_stderr("closed")
     return 0
 
 
@@ -200,5 +194,5 @@ def _until_interrupted() -> None:
 
 
 def _cost(flags: argparse.Namespace) -> int:
-    echo("\n".join(cost_lines(_facts(flags), Prices.load(flags.prices))))
+    to_stdout("\n".join(cost_lines(_facts(flags), Prices.load(flags.prices))))
     return 0

@@ -1,10 +1,23 @@
 """A verdict in words, for a terminal."""
 
+import sys
 from collections.abc import Iterator
 
 from momalisa.cluster.states import State, Verdict
 
 _FOLLOWED_BY_ITS_LOG = {State.RUNNING, State.STOPPING}
+
+
+def to_stdout(line: str) -> None:
+    """The job's own log."""
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
+
+
+def to_stderr(line: str) -> None:
+    """All that is said about the job, so that stdout holds its log alone."""
+    sys.stderr.write(f"{line}\n")
+    sys.stderr.flush()
 
 
 def in_words(name: str, given: Verdict) -> str:

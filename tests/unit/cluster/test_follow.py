@@ -121,7 +121,7 @@ def test_ctrl_c_detaches_and_says_how_to_come_back() -> None:
     pace = Pace(clock=cluster.clock, sleep=interrupt)
     reader: Any = ScriptedReader(cluster)
     assert follow(cluster, "sketch-7", echo=say, say=say, reader=reader, pace=pace) == 130
-    assert any("momalisa jobs logs --follow sketch-7" in line for line in said)
+    assert any("momalisa jobs follow sketch-7" in line for line in said)
 
 
 def test_a_job_that_somebody_deletes() -> None:
