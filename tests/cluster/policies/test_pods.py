@@ -75,9 +75,7 @@ def test_a_pod_that_was_taken_ends_as_any_other_whatever_is_allowed_since(guarde
         "securityContext": pod("old", image)["spec"]["containers"][0]["securityContext"],
     }
     with pytest.raises(ApiError, match="not an image that may run here"):
-        guarded.api.patch(
-            guarded.path("pods", "old") + "/ephemeralcontainers", {"spec": {"ephemeralContainers": [added]}}
-        )
+        guarded.api.patch(guarded.path("pods", "old") + "/ephemeralcontainers", {"spec": added})
     guarded.api.delete(guarded.path("pods", "old"), grace_s=0)
 
 

@@ -55,10 +55,8 @@ def test_a_job_that_scales_itself_holds_the_apis_token_in_one_container(submitte
     assert _token_mounts(pods["head"]) == ["autoscaler"]
     assert not _token_mounts(pods["worker"])
     bindings = guarded.api.items(guarded.path("rolebindings", group="rbac.authorization.k8s.io/v1"))
-    made_by_kuberay = [binding for binding in bindings if "ray.io/cluster" in binding["metadata"].get("labels", {})]
-    assert [subject["name"] for binding in made_by_kuberay for subject in binding["subjects"]] == [
-        "momalisa-autoscaled"
-    ]
+    by_kuberay = [binding for binding in bindings if "ray.io/cluster" in binding["metadata"].get("labels", {})]
+    assert [subject["name"] for binding in by_kuberay for subject in binding["subjects"]] == ["momalisa-autoscaled"]
     _succeeds(guarded)
 
 
