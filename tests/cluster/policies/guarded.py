@@ -7,6 +7,8 @@ from tests.cluster.api import Api, ApiError, Manifest
 from tests.cluster.waiting import wait_for
 from tests.support.kustomized import built
 
+from momalisa.cluster.isolation import AUTOSCALED_LABEL
+
 OVERLAY = "overlays/one-machine"
 FOREIGN_SECRET = {"secretKeyRef": {"name": "foreign", "key": "token"}}
 API_TOKEN = {"projected": {"sources": [{"serviceAccountToken": {"path": "token"}}]}}
@@ -122,7 +124,7 @@ def make_autoscaled(job: Manifest, image: str) -> None:
         "env": container["env"],
         "volumeMounts": [*container["volumeMounts"], token],
     }
-    head["metadata"]["labels"]["momalisa.dev/autoscaled"] = "true"
+    head["metadata"]["labels"][AUTOSCALED_LABEL] = "true"
     head["spec"]["serviceAccountName"] = "momalisa-autoscaled"
     head["spec"]["volumes"] = [*head["spec"]["volumes"], {"name": "api", "projected": {"sources": _api_access()}}]
     cluster["workerGroupSpecs"][0] |= {"replicas": 0, "minReplicas": 0}

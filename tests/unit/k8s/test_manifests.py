@@ -14,7 +14,6 @@ from tests.support.rbac import may
 
 FOLDERS = ["base", "cluster", "overlays/gke", "overlays/one-machine"]
 CLUSTER_WIDE = {
-    "ComputeClass",
     "Namespace",
     "PriorityClass",
     "ValidatingAdmissionPolicy",
