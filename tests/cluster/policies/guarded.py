@@ -5,14 +5,13 @@ from typing import Any
 
 from tests.cluster.api import Api, ApiError, Manifest
 from tests.cluster.waiting import wait_for
-from tests.support.kustomized import built
+from tests.support.kustomized import built, named
 
 from momalisa.cluster.isolation import AUTOSCALED_LABEL
 
 OVERLAY = "overlays/one-machine"
 FOREIGN_SECRET = {"secretKeyRef": {"name": "foreign", "key": "token"}}
 API_TOKEN = {"projected": {"sources": [{"serviceAccountToken": {"path": "token"}}]}}
-_GUARDED = {"momalisa.dev/jobs": "guarded"}
 _UNPROCESSABLE = 422
 
 
@@ -29,7 +28,11 @@ def apply_to_cluster(api: Api) -> list[str]:
 
 def apply_to_namespace(api: Api, namespace: str, *, images: str) -> None:
     """All of the overlay that belongs to a namespace; returns when the admission policies hold there."""
-    api.patch(f"/api/v1/namespaces/{namespace}", {"metadata": {"labels": _GUARDED}})
+    origin = named(built(OVERLAY), "Namespace", "momalisa")["metadata"]
+    api.patch(
+        f"/api/v1/namespaces/{namespace}",
+        {"metadata": {"labels": origin["labels"], "annotations": origin["annotations"]}},
+    )
     for original in built(OVERLAY):
         if "namespace" in original["metadata"]:
             api.apply(_moved(original, namespace))
@@ -42,7 +45,8 @@ def apply_to_namespace(api: Api, namespace: str, *, images: str) -> None:
 
 def allow(api: Api, namespace: str, **lists: str) -> None:
     """Changes what jobs may hold: `secrets="a\\nb"`."""
-    api.patch(f"/api/v1/namespaces/{namespace}/configmaps/momalisa-allowed", {"data": lists})
+    annotations = {f"momalisa.dev/allowed-{what.replace('_', '-')}": names for what, names in lists.items()}
+    api.patch(f"/api/v1/namespaces/{namespace}", {"metadata": {"annotations": annotations}})
 
 
 def repository(image: str) -> str:

@@ -51,7 +51,8 @@ def test_a_submitter_may_nothing_else(submitter: Api, guarded: Namespace) -> Non
         _is_forbidden(lambda made=made: submitter.create(made, namespace=guarded.name))
     _is_forbidden(lambda: submitter.create(rayjob(image), namespace="default"))
     _is_forbidden(lambda: submitter.delete(guarded.path("networkpolicies", "deny-all", group="networking.k8s.io/v1")))
-    _is_forbidden(lambda: submitter.patch(guarded.path("configmaps", "momalisa-allowed"), {"data": {"images": "x"}}))
+    allowed = {"metadata": {"annotations": {"momalisa.dev/allowed-images": "foreign/"}}}
+    _is_forbidden(lambda: submitter.patch(f"/api/v1/namespaces/{guarded.name}", allowed))
     order = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {}}
     _is_forbidden(lambda: submitter.post(guarded.path("serviceaccounts", "momalisa-autoscaled") + "/token", order))
 

@@ -44,8 +44,8 @@ def test_only_a_head_with_an_autoscaler_has_the_way_to_the_api_server(path: Path
 def test_its_accounts_are_allowed_and_the_autoscalers_is_the_heads_alone(path: Path) -> None:
     job = _job(path)
     accounts = {name: template["spec"]["serviceAccountName"] for name, template in _templates(job).items()}
-    allowed = named(built("base"), "ConfigMap", "momalisa-allowed")["data"]["serviceAccounts"].split()
-    assert set(accounts.values()) <= set(allowed)
+    annotations = named(built("base"), "Namespace", "momalisa")["metadata"]["annotations"]
+    assert set(accounts.values()) <= set(annotations["momalisa.dev/allowed-service-accounts"].split())
     is_autoscaled = job["spec"]["rayClusterSpec"].get("enableInTreeAutoscaling", False)
     assert accounts["head"] == ("momalisa-autoscaled" if is_autoscaled else "momalisa-job")
     assert accounts["worker"] == accounts["submitter"] == "momalisa-job"
