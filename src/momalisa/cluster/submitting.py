@@ -30,7 +30,6 @@ from momalisa.cluster.plan import Plan, make_plan
 from momalisa.cluster.preflight import Finding, has_failed, preflight
 from momalisa.cluster.prices import Prices
 from momalisa.cluster.rayjob import submit
-from momalisa.cluster.watch_command import echo, say
 from momalisa.errors import ConfigError
 from momalisa.recipes import RECIPES
 
@@ -121,10 +120,10 @@ def run_submit(flags: argparse.Namespace) -> int:
 def begun(cluster: Cluster, name: str, output_uri: str, console: Console, *, detach: bool) -> int:
     """Says how to come back to a job that was submitted, and follows it unless told not to."""
     console.print(f"submitted {name}", markup=False)
-    console.print(f"  come back: momalisa jobs logs --follow {name} (or status, events, cancel)", markup=False)
+    console.print(f"  come back: momalisa jobs follow {name} (or status, events, cancel)", markup=False)
     if detach:
         return 0
-    return follow(cluster, name, echo=echo, say=say, output_uri=output_uri)
+    return follow(cluster, name, output_uri=output_uri)
 
 
 def job_config(flags: argparse.Namespace, namespace: str) -> JobConfig:

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 import pytest
+
 from tests.cluster.api import Api
 from tests.cluster.handles import ClusterUnderTest, Namespace
 from tests.cluster.policies.guarded import apply_to_cluster, apply_to_namespace, repository

@@ -3,11 +3,10 @@
 import copy
 from typing import Any
 
+from momalisa.cluster.isolation import AUTOSCALED_LABEL
 from tests.cluster.api import Api, ApiError, Manifest
 from tests.cluster.waiting import wait_for
 from tests.support.kustomized import built, named
-
-from momalisa.cluster.isolation import AUTOSCALED_LABEL
 
 OVERLAY = "overlays/one-machine"
 FOREIGN_SECRET = {"secretKeyRef": {"name": "foreign", "key": "token"}}

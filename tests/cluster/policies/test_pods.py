@@ -1,6 +1,7 @@
 """What a pod may hold, whoever made it."""
 
 import pytest
+
 from tests.cluster.api import ApiError, Manifest
 from tests.cluster.handles import Namespace
 from tests.cluster.policies.guarded import API_TOKEN, allow, pod, refusal_of, wait_until_refused, with_volume

@@ -4,11 +4,11 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+
+from momalisa.cluster.isolation import network_policy
 from tests.cluster.api import Api, ApiError
 from tests.cluster.handles import Namespace
 from tests.cluster.policies.guarded import pod, rayjob, suspended_rayjob
-
-from momalisa.cluster.isolation import network_policy
 
 
 def test_a_submitter_submits_watches_and_takes_back(submitter: Api, guarded: Namespace) -> None:

@@ -1,13 +1,13 @@
 """Jobs that run to their end under all of k8s/, and who would reach whom among their real pods."""
 
 import pytest
+
+from momalisa.cluster.isolation import network_policy
 from tests.cluster.api import Api, Manifest
 from tests.cluster.handles import Namespace
 from tests.cluster.policies.guarded import make_autoscaled, rayjob
 from tests.support.job_pods import PAINTING, ray_labels, submitter_labels
 from tests.support.reachability import End, Way, end_of, matrix
-
-from momalisa.cluster.isolation import network_policy
 
 pytestmark = pytest.mark.usefixtures("operator")
 

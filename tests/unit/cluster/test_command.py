@@ -52,7 +52,7 @@ def test_yes_submits_and_the_exit_code_is_the_jobs(
     assert train(tmp_path, "--yes") == 3
     assert cluster.find(RAY_JOB, "mona")
     told = capsys.readouterr().out
-    for words in ("context lab, namespace momalisa", "it fits", "submitted mona", "momalisa jobs logs --follow mona"):
+    for words in ("context lab, namespace momalisa", "it fits", "submitted mona", "momalisa jobs follow mona"):
         assert words in told
 
 
