@@ -9,6 +9,7 @@ PYTHON ?= $(shell for python in python3.11 python3.12 python3; do \
 
 # schemathesis has nothing to do in unit tests, and its part for xdist imports modules while other threads end.
 SIDE_BY_SIDE := -n logical --maxprocesses 4 --dist loadfile -p no:schemathesis
+BUILDER ?= $(shell for builder in docker podman buildah; do command -v $$builder >/dev/null && echo $$builder && break; done)
 
 export RAY_USAGE_STATS_ENABLED ?= 0
 export TOKENIZERS_PARALLELISM ?= false
@@ -16,10 +17,11 @@ export PYTHONWARNINGS ?= ignore
 export TRANSFORMERS_VERBOSITY ?= error
 export DIFFUSERS_VERBOSITY ?= error
 
-.PHONY: help setup demo serve lint format type test test-all test-web bench lock clean
+.PHONY: help setup demo serve submit-train submit-prepare submit-walk lint format type test test-all test-web \
+	test-cluster cluster-up cluster-down cluster-status image bench lock clean
 
 help:  ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(STAMP)  ## install the pinned, hashed dependencies and momalisa itself into .venv
 
@@ -36,6 +38,20 @@ demo: $(STAMP)  ## draw artworks, make shards, fine-tune the miniature model, pr
 
 serve: $(STAMP)  ## the service and its page on this machine, with the miniature model (ARGS="--port 8000 --model URI")
 	@$(BIN)/python serve/app.py --open $(ARGS)
+
+# What the three have in common; IMAGE may also be in the environment, as MOMALISA_IMAGE.
+SUBMIT = $(BIN)/momalisa jobs submit $(1) --data "$(DATA)" --output "$(OUTPUT)" \
+	$(if $(NAME),--name "$(NAME)") $(if $(IMAGE),--image "$(IMAGE)") $(if $(NUM_WORKERS),--num-workers "$(NUM_WORKERS)") \
+	$(if $(QUEUE),--queue "$(QUEUE)") $(if $(CONTEXT),--context "$(CONTEXT)") $(if $(NAMESPACE),--namespace "$(NAMESPACE)")
+
+submit-train: $(STAMP)  ## train on a cluster: RECIPE=sd14_full DATA=gs://… OUTPUT=gs://… [IMAGE NUM_WORKERS QUEUE CONTEXT ARGS]
+	@$(call SUBMIT,train) --recipe "$(RECIPE)" $(ARGS)
+
+submit-prepare: $(STAMP)  ## make shards on a cluster: DATA=gs://artworks OUTPUT=gs://dataset [… ARGS]
+	@$(call SUBMIT,prepare) $(ARGS)
+
+submit-walk: $(STAMP)  ## make walks on a cluster: MODEL=gs://… DATA=gs://requests.jsonl OUTPUT=gs://… [… ARGS]
+	@$(call SUBMIT,walk) --model "$(MODEL)" $(ARGS)
 
 lint: $(STAMP)  ## ruff: errors and format
 	@$(BIN)/ruff check .
@@ -59,9 +75,26 @@ test-all: $(STAMP)  ## the longer drills: kills, resumes, faults, the demo itsel
 test-web: $(STAMP)  ## the page in a real browser, against the real service (needs a Chromium; minutes)
 	@PYTHONWARNINGS= $(BIN)/python -m pytest tests/web $(ARGS)
 
+test-cluster: $(STAMP)  ## jobs on a real Kubernetes with KubeRay: that of KUBECONFIG, or one raised here (Linux, root)
+	@PYTHONWARNINGS= $(BIN)/python -m pytest tests/cluster $(ARGS)
+
+cluster-up: $(STAMP)  ## that cluster on this machine, to stay (minutes at the first time; ARGS="--gpus 8")
+	@$(BIN)/python -m tests.cluster up $(ARGS)
+
+cluster-down: $(STAMP)  ## end it, without a trace but for what is built
+	@$(BIN)/python -m tests.cluster down
+
+cluster-status: $(STAMP)  ## what of it runs
+	@$(BIN)/python -m tests.cluster status
+
 bench: $(STAMP)  ## the benchmarks, each against its baseline, as tables
 	@missed=0; for bench in train prepare_memory learning walk gif serve; do \
 		echo "== $$bench"; $(BIN)/python tests/bench/$$bench.py || missed=1; done; exit $$missed
+
+image:  ## the container image of jobs and service (IMAGE=registry/momalisa:tag BUILDER=podman BASE_IMAGE=…)
+	@$(BUILDER) build --file k8s/Dockerfile --tag $(or $(IMAGE),momalisa) $(if $(BASE_IMAGE),--build-arg BASE_IMAGE=$(BASE_IMAGE)) \
+		--build-arg RAY_VERSION=$$(sed -n 's/^ray==\([^ ]*\).*/\1/p' requirements.lock) \
+		--build-arg MOMALISA_VERSION=$$(sed -n 's/^__version__ = "\(.*\)"/\1/p' src/momalisa/__init__.py) $(ARGS) .
 
 lock:  ## resolve requirements.lock anew (needs uv)
 	uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-header \

@@ -1,6 +1,6 @@
 """Fine-tune a model on a dataset of captioned artworks.
 
-python jobs/train.py --recipe demo --data URI --output URI [--num-workers N] [--set a.b=c …] [--resume]
+python jobs/train.py --recipe demo --data URI --output URI [--num-workers N] [--set a.b=c …] [--resume [auto]]
 """
 
 import argparse
@@ -35,7 +35,15 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--output", required=True, metavar="URI", help="the run's folder")
     parser.add_argument("--num-workers", type=int, metavar="N")
     parser.add_argument("--set", action="append", default=[], metavar="a.b=c", help="change a setting of the recipe")
-    parser.add_argument("--resume", action="store_true", help="go on with the run in the output folder")
+    parser.add_argument(
+        "--resume",
+        nargs="?",
+        const=True,
+        default=False,
+        choices=["auto"],
+        help="go on with the run in the output "
+        "folder; auto: if there is one, else begin it (for what starts a job again by itself)",
+    )
     return parser.parse_args(arguments)
 
 

@@ -10,7 +10,7 @@ from momalisa.terminal import failed
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Runs a verb; the exit code is 0, 2 for wrong input, 130 when interrupted, else 1."""
+    """Runs a verb; the exit code is its own: 0, 2 for wrong input, 130 when interrupted, else 1 (jobs: see there)."""
     # Read when the libraries are imported; they warn of what does not concern whoever gives a command.
     for library in ("TRANSFORMERS", "DIFFUSERS"):
         os.environ.setdefault(f"{library}_VERBOSITY", "error")
@@ -18,17 +18,15 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--version", action="version", version=f"momalisa {momalisa.__version__}")
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
     _add_walk(verbs)
+    _add_jobs(verbs)
     flags = parser.parse_args(arguments)
     try:
-        print(flags.run(flags))
+        return int(flags.run(flags))
     except MomalisaError as e:
         return failed(e)
     except KeyboardInterrupt:
-        print(
-            "interrupted: frames that are done are kept (but for --no-cache), the same command goes on", file=sys.stderr
-        )
+        print(flags.interrupted, file=sys.stderr)
         return 130
-    return 0
 
 
 def _add_walk(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -37,7 +35,24 @@ def _add_walk(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
     summary = "an animation of the way from prompt to prompt"
     parser = verbs.add_parser("walk", help=summary, description=summary[0].upper() + summary[1:] + ".")
     add_arguments(parser)
-    parser.set_defaults(run=run)
+
+    def show(flags: argparse.Namespace) -> int:
+        print(run(flags))
+        return 0
+
+    parser.set_defaults(
+        run=show,
+        interrupted="interrupted: frames that are done are kept (but for --no-cache), the same command goes on",
+    )
+
+
+def _add_jobs(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    from momalisa.cluster.command import add_arguments
+
+    summary = "submit jobs to a KubeRay cluster, and see what they are doing"
+    parser = verbs.add_parser("jobs", help=summary, description=summary[0].upper() + summary[1:] + ".")
+    parser.set_defaults(interrupted="interrupted")
+    add_arguments(parser)
 
 
 if __name__ == "__main__":

@@ -18,6 +18,12 @@ MomalisaError
 ├── TrainingError                    a run that cannot go on
 │   └── NonFiniteLossError           names the samples
 ├── WalkError                        walks that cannot go on
+├── ClusterError                     a Kubernetes cluster, or a job on it, said no
+│   ├── ClusterUnreachableError      no answer from the API server, retries are used up
+│   ├── ClusterForbiddenError        this user may not do that; names verb, resource and namespace
+│   ├── ClusterNotFoundError         no such object, or no such kind
+│   ├── ClusterConflictError         it exists already, or was changed meanwhile
+│   └── ClusterRejectedError         validation, admission or quota refused it, in the API server's words
 └── ServiceError                     the service says no
     ├── BusyError                    no capacity or quota now; says when to come back
     ├── UnauthorizedError            nobody that we know
@@ -109,6 +115,30 @@ class NonFiniteLossError(TrainingError):
 
 class WalkError(MomalisaError):
     """Walks that cannot go on."""
+
+
+class ClusterError(MomalisaError):
+    """A Kubernetes cluster, or a job on it, said no."""
+
+
+class ClusterUnreachableError(ClusterError):
+    """No answer from the API server until the retries were used up."""
+
+
+class ClusterForbiddenError(ClusterError):
+    """This user may not do that; the message names the verb, the resource and the namespace."""
+
+
+class ClusterNotFoundError(ClusterError):
+    """There is no such object, or the cluster does not know its kind."""
+
+
+class ClusterConflictError(ClusterError):
+    """The object exists already, or was changed meanwhile."""
+
+
+class ClusterRejectedError(ClusterError):
+    """Validation, admission or quota refused the object; the message is the API server's."""
 
 
 class ServiceError(MomalisaError):

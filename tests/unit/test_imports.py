@@ -16,7 +16,7 @@ ONE_DOOR = {
     "ray.serve": {
         f"src/momalisa/service/on_ray/{name}.py" for name in ("application", "handles", "replicas", "scaling")
     },
-    "kubernetes": set(),
+    "kubernetes": {"src/momalisa/cluster/client.py"},
 }
 
 

@@ -34,7 +34,7 @@ def sd14_full() -> TrainConfig:
         optimizer=OptimizerConfig(learning_rate=1e-5, num_warmup_steps=500),
         engine=EngineConfig(zero_stage=2, precision="bf16", gradient_checkpointing=True),
         replay=ReplayConfig(num_images=256),
-        resources=ResourcesConfig(num_workers=4, min_workers=2, cpus_per_worker=8),
+        resources=ResourcesConfig(num_workers=4, min_workers=2, cpus_per_worker=8, memory_gib_per_worker=32),
     )
 
 
@@ -58,7 +58,7 @@ def sd15_full() -> TrainConfig:
                 "a watercolour of a street after the rain",
             )
         ),
-        resources=ResourcesConfig(num_workers=1, cpus_per_worker=8),
+        resources=ResourcesConfig(num_workers=1, cpus_per_worker=8, memory_gib_per_worker=32),
     )
 
 
@@ -82,5 +82,5 @@ def sd14_lora(style: str = "impressionism") -> TrainConfig:
             prompts=(prompt, f"{prompt}: a harbour", f"{prompt}: a portrait", f"{prompt}: a garden in summer"),
         ),
         checkpoint=CheckpointConfig(every_steps=250),
-        resources=ResourcesConfig(num_workers=1, cpus_per_worker=8),
+        resources=ResourcesConfig(num_workers=1, cpus_per_worker=8, memory_gib_per_worker=32),
     )

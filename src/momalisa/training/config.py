@@ -267,6 +267,8 @@ class ResourcesConfig:
     min_workers: int | None = None
     use_gpu: bool = True
     cpus_per_worker: int = 1
+    memory_gib_per_worker: float = 4.0
+    """What a cluster gives a worker's pod; a single machine is not asked."""
     max_failures: int = 3
     """Restarts of the worker group after faults other than preemption."""
 
@@ -276,6 +278,7 @@ class ResourcesConfig:
             self.min_workers is None or 1 <= self.min_workers <= self.num_workers,
             "resources.min_workers must be between 1 and resources.num_workers, or null",
         )
+        _require(self.memory_gib_per_worker > 0, "resources.memory_gib_per_worker must be above 0")
 
     @property
     def least_workers(self) -> int:

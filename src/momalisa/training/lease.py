@@ -23,6 +23,9 @@ from momalisa.storage import Store
 OWNER_KEY = "control/owner.json"
 _RENEW_EVERY_S = 20.0
 _STALE_AFTER_S = 120.0
+PATIENCE_S = _STALE_AFTER_S + _RENEW_EVERY_S
+"""Long enough for a driver that is certainly gone."""
+_LOOK_EVERY_S = 5.0
 
 
 class Owner(BaseModel):
@@ -45,10 +48,14 @@ class Owner(BaseModel):
 
 
 @contextlib.contextmanager
-def owning(output: Store) -> Iterator[None]:
-    """Owns a run's folder for a block. Raises ConfigError naming the other driver where one is at work there."""
+def owning(output: Store, *, patience_s: float = 0.0) -> Iterator[None]:
+    """Owns a run's folder for a block. Raises ConfigError naming the other driver where one is at work there.
+
+    With patience it waits for the other to end, or to be silent for so long that it must be gone: a driver whose node
+    was lost leaves its mark behind.
+    """
     token = secrets.token_hex(8)
-    _take(output, token)
+    _take_patiently(output, token, patience_s)
     ended = threading.Event()
     thread = threading.Thread(target=_renew, args=(output, token, ended), name="lease", daemon=True)
     thread.start()
@@ -59,6 +66,17 @@ def owning(output: Store) -> Iterator[None]:
         thread.join()
         with contextlib.suppress(StorageError):
             output.delete(OWNER_KEY)
+
+
+def _take_patiently(output: Store, token: str, patience_s: float) -> None:
+    until = time.time() + patience_s
+    while True:
+        try:
+            return _take(output, token)
+        except ConfigError:
+            if time.time() >= until:
+                raise
+        time.sleep(min(_LOOK_EVERY_S, max(0.0, until - time.time())))
 
 
 def _take(output: Store, token: str) -> None:

@@ -21,6 +21,8 @@ import ray.train
 from ray.train.torch import TorchTrainer
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
+from momalisa.cluster.job_folder import JOB_FOLDER_VARIABLE
+from momalisa.cluster.log_shipping import shipped_rank
 from momalisa.errors import InputError, IntegrityError, TrainingError
 from momalisa.ray_session import ray_session
 from momalisa.storage import Store
@@ -128,7 +130,12 @@ def _trainer(spec: RunSpec, board: Any) -> TorchTrainer:
     filesystem, path = spec.output.child("ray").arrow_filesystem()
     return TorchTrainer(
         _train_on_rank,
-        train_loop_config={"spec": spec.to_json(), "board": board},
+        train_loop_config={
+            "spec": spec.to_json(),
+            "board": board,
+            # Of the driver alone: workers are other pods.
+            "job_folder": os.environ.get(JOB_FOLDER_VARIABLE),
+        },
         scaling_config=ray.train.ScalingConfig(
             num_workers=(resources.least_workers, resources.num_workers)
             if resources.is_elastic
@@ -162,7 +169,8 @@ def _train_on_rank(arguments: dict[str, Any]) -> None:
         torch.set_num_threads(spec.config.resources.cpus_per_worker)
     host = RayHost(arguments["board"])
     try:
-        train(spec, host, world)
+        with shipped_rank(arguments["job_folder"], world.rank):
+            train(spec, host, world)
     except (InputError, IntegrityError, TrainingError) as e:
         # The same again would end the same. Raised, so that Ray ends the other ranks, which wait for this one.
         ray.get(arguments["board"].fail.remote(str(e)))

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from datetime import UTC, datetime
+from typing import Literal
 
 from rich.console import Console
 
@@ -11,7 +12,7 @@ from momalisa.errors import TrainingError
 from momalisa.storage import Store, open_store
 from momalisa.training.checkpoint import newest_intact
 from momalisa.training.config import TrainConfig
-from momalisa.training.lease import owning
+from momalisa.training.lease import PATIENCE_S, owning
 from momalisa.training.preflight import (
     check_cache,
     check_data,
@@ -27,13 +28,17 @@ from momalisa.training.summary import SUMMARY_FILE, RunSummary, git_commit, vers
 STOPPED_EXIT_CODE = 3
 
 
-def run_training(config: TrainConfig, *, data_uri: str, output_uri: str, resume: bool) -> int:
+def run_training(config: TrainConfig, *, data_uri: str, output_uri: str, resume: bool | Literal["auto"]) -> int:
     """Runs a training to its end and prints its verdict; gives the exit code: 0, or 3 where it was stopped.
 
-    Raises InputError before anything is started, TrainingError for a run that cannot go on.
+    `auto` goes on with the run where there is one and begins it otherwise: for whatever starts a job again by itself.
+    It also waits until the driver before it is gone. Raises InputError before anything is started, TrainingError for a
+    run that cannot go on.
     """
     console = Console(highlight=False)
-    with owning(open_store(output_uri)):
+    output = open_store(output_uri)
+    with owning(output, patience_s=PATIENCE_S if resume == "auto" else 0.0):
+        resume = output.exists(RUN_FILE) if resume == "auto" else resume
         spec = prepare_run(config, data_uri=data_uri, output_uri=output_uri, resume=resume, console=console)
         from momalisa.training.ray_trainer import train_on_ray
 

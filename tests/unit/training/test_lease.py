@@ -6,6 +6,7 @@ import pytest
 
 from momalisa.errors import ConfigError
 from momalisa.storage import open_store
+from momalisa.training import lease
 from momalisa.training.lease import OWNER_KEY, Owner, owning
 
 
@@ -48,3 +49,38 @@ def test_nonsense_is_replaced(tmp_path):
     output.write_bytes(OWNER_KEY, b"{")
     with owning(output):
         pass
+
+
+class FakeTime:
+    """What the lease knows of time: sleeping lets it pass, and may let something happen."""
+
+    def __init__(self, happens=lambda now: None):
+        self.now = 1000.0
+        self._happens = happens
+
+    def time(self):
+        return self.now
+
+    def sleep(self, seconds):
+        self.now += seconds
+        self._happens(self.now)
+
+
+def test_patience_outlasts_a_driver_that_was_lost(tmp_path, monkeypatch):
+    output = open_store(str(tmp_path))
+    fake = FakeTime()
+    monkeypatch.setattr(lease, "time", fake)
+    leave_owner(output, renewed=fake.now)
+    with owning(output, patience_s=lease.PATIENCE_S):
+        assert b'"other"' not in output.read_bytes(OWNER_KEY)
+    assert 1120 < fake.now < 1130
+
+
+def test_patience_ends_where_the_other_is_at_work(tmp_path, monkeypatch):
+    output = open_store(str(tmp_path))
+    fake = FakeTime(lambda now: leave_owner(output, renewed=now))
+    monkeypatch.setattr(lease, "time", fake)
+    leave_owner(output, renewed=fake.now)
+    with pytest.raises(ConfigError, match="on elsewhere"), owning(output, patience_s=lease.PATIENCE_S):
+        pass
+    assert fake.now == 1000 + lease.PATIENCE_S

@@ -1,0 +1,1 @@
+"""Jobs on a KubeRay cluster: what is submitted, what it is doing, why it failed."""

@@ -1,0 +1,200 @@
+"""What the events of a job's objects say is wrong: pods that could not even be made have no status to ask."""
+
+import re
+from collections.abc import Iterable
+from datetime import UTC, datetime
+
+from momalisa.cluster.kinds import Manifest
+from momalisa.cluster.pods import configuration_fix, parse_time, unschedulable
+from momalisa.cluster.troubles import Cause, Trouble, shortened
+
+_NOT_CREATED = {"FailedCreate", "FailedToCreateHeadPod", "FailedToCreateWorkerPod", "FailedToCreateRayJobSubmitter"}
+_INVALID = {"InvalidRayJobSpec", "InvalidRayJobMetadata", "InvalidRayJobStatus", "InvalidRayClusterSpec"}
+_LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def belongs_to(name: str, involved: str) -> bool:
+    """Whether an object's name is of this job: KubeRay's and Kubernetes' suffixes have five characters."""
+    cluster = r"-[a-z0-9]{5}"
+    pod = r"(-head(-[a-z0-9]{5})?|-[a-z0-9-]+-worker-[a-z0-9]{5})?"
+    return re.fullmatch(f"{re.escape(name)}({cluster}{pod})?(-head-svc)?", involved) is not None
+
+
+def time_of(event: Manifest) -> datetime:
+    """When it was seen last."""
+    series = event.get("series") or {}
+    for text in (
+        series.get("lastObservedTime"),
+        event.get("lastTimestamp"),
+        event.get("eventTime"),
+        event.get("firstTimestamp"),
+        event.get("metadata", {}).get("creationTimestamp"),
+    ):
+        if text:
+            return parse_time(text)
+    return _LONG_AGO
+
+
+def in_order(events: Iterable[Manifest]) -> list[Manifest]:
+    """Oldest first."""
+    return sorted(events, key=time_of)
+
+
+def describe(event: Manifest) -> str:
+    """For evidence: `pod demo-x: FailedScheduling: …`."""
+    involved = event["involvedObject"]
+    return f"{involved['kind'].lower()} {involved['name']}: {event['reason']}: {shortened(event.get('message', ''))}"
+
+
+def creation_trouble(events: Iterable[Manifest]) -> Trouble | None:
+    """Why pods are not made, by the newest event that says so: quota, Pod Security, limits, an admission policy."""
+    for event in reversed(in_order(events)):
+        if event["reason"] in _NOT_CREATED:
+            return refused_pod(str(event.get("message", "")), describe(event))
+    return None
+
+
+def refused_pod(message: str, said: str) -> Trouble:
+    """What the API server means by refusing a pod."""
+    if "exceeded quota" in message:
+        return Trouble(
+            cause=Cause.QUOTA,
+            headline=f"the namespace's quota is used up: {_quota(message)}",
+            fix="wait for other jobs or cancel one, submit a smaller job, or ask for a larger quota",
+            evidence=(said,),
+        )
+    if "violates PodSecurity" in message:
+        what = message.split("violates PodSecurity", 1)[1]
+        return _admission(
+            f"Pod Security forbids the pods: {shortened(what, 200)}", "mend the pod template and submit again", said
+        )
+    if "maximum" in message or "minimum" in message:
+        return _admission(
+            f"the namespace's LimitRange forbids the pods: {shortened(_forbidden(message), 160)}",
+            "submit again with resources inside those limits",
+            said,
+        )
+    if "ValidatingAdmissionPolicy" in message:
+        return _admission(
+            f"an admission policy refuses the pods: {shortened(message.split('denied request:')[-1], 160)}",
+            "submit again with an image, ServiceAccount and Secrets that the policy allows (k8s/README.md lists them)",
+            said,
+        )
+    if "serviceaccount" in message.lower():
+        return Trouble(
+            cause=Cause.CONFIGURATION,
+            headline=f"the pods' ServiceAccount is missing: {shortened(_forbidden(message), 160)}",
+            fix="apply k8s/ to this namespace, or submit with another ServiceAccount",
+            evidence=(said,),
+        )
+    return _admission(
+        f"the pods are refused: {shortened(message, 200)}", "mend what the message names, and submit again", said
+    )
+
+
+def mounting_trouble(events: Iterable[Manifest]) -> Trouble | None:
+    """A volume that cannot be mounted: its pod only waits, without saying why."""
+    for event in reversed(in_order(events)):
+        message = str(event.get("message", ""))
+        if event["reason"] in {"FailedMount", "FailedAttachVolume"} and "not registered" not in message:
+            return Trouble(
+                cause=Cause.CONFIGURATION,
+                headline=f"a volume cannot be mounted: {shortened(message.split(': ', 1)[-1], 160)}",
+                fix="create the Secret, ConfigMap or claim that it names in this namespace, or correct the name",
+                evidence=(describe(event),),
+            )
+    return None
+
+
+def scheduling_trouble(events: Iterable[Manifest]) -> Trouble | None:
+    """As a pod's condition tells it, for users who may read events but no pods, and for pods that are gone."""
+    for event in reversed(in_order(events)):
+        if event["reason"] == "FailedScheduling":
+            name = event["involvedObject"]["name"]
+            role = "head" if "-head-" in name else "worker" if "-worker-" in name else "submitter"
+            return unschedulable(f"pod {name}", role, str(event.get("message", "")), None)
+    return None
+
+
+def container_trouble(events: Iterable[Manifest]) -> Trouble | None:
+    """Why containers did not start, for pods that are gone: their image, or what they are to be given."""
+    for event in reversed(in_order(events)):
+        message = str(event.get("message", ""))
+        if event["reason"] not in {"Failed", "ErrImageNeverPull", "InspectFailed"}:
+            continue
+        # The last word is often a mere "Error: ImagePullBackOff": an earlier one names the image.
+        if match := re.search(r'[Ii]mage "([^"]+)"', message):
+            return Trouble(
+                cause=Cause.IMAGE,
+                headline=f"the image {match.group(1)} cannot be pulled",
+                fix="is the tag right, was it pushed, may the node read it? Submit again with another --image",
+                evidence=(describe(event),),
+            )
+        if re.search(r"^Error: .*(secret|configmap|key|runAsNonRoot)", message, re.IGNORECASE):
+            return Trouble(
+                cause=Cause.CONFIGURATION,
+                headline=f"a container cannot be made: {shortened(message.removeprefix('Error: '), 160)}",
+                fix=configuration_fix(message),
+                evidence=(describe(event),),
+            )
+    return None
+
+
+def validation_trouble(events: Iterable[Manifest]) -> Trouble | None:
+    """KubeRay's own no to a RayJob or to the RayCluster that came of it."""
+    for event in reversed(in_order(events)):
+        if event["reason"] in _INVALID:
+            return Trouble(
+                cause=Cause.VALIDATION,
+                headline=f"KubeRay refuses it: {shortened(str(event.get('message', '')), 200)}",
+                fix="mend what it names, and submit again under another name",
+                evidence=(describe(event),),
+            )
+    return None
+
+
+def ended_container(events: Iterable[Manifest]) -> Trouble | None:
+    """KubeRay replaces pods that ended, and tells of it: all that is left of one that ran out of memory."""
+    for event in reversed(in_order(events)):
+        message = str(event.get("message", ""))
+        if event["reason"] in {"DeletedHeadPod", "DeletedWorkerPod"} and "OOMKilled" in message:
+            role = "head" if event["reason"] == "DeletedHeadPod" else "worker"
+            return Trouble(
+                cause=Cause.MEMORY,
+                headline=f"the {role} ran out of memory: the kernel ended it at its limit",
+                fix=f"submit again with more memory for the {role}, or a smaller micro_batch_size",
+                evidence=(describe(event),),
+            )
+    return None
+
+
+def is_scaling_up(events: Iterable[Manifest]) -> bool:
+    """Whether a cluster autoscaler said that it adds a node, after the last time that it gave up."""
+    reasons = [event["reason"] for event in in_order(events)]
+    told = [reason for reason in reasons if reason in {"TriggeredScaleUp", "NotTriggerScaleUp"}]
+    return bool(told) and told[-1] == "TriggeredScaleUp"
+
+
+def pulling_pods(events: Iterable[Manifest]) -> set[str]:
+    """Pods whose image is on its way."""
+    pulling: set[str] = set()
+    for event in in_order(events):
+        name = event["involvedObject"]["name"]
+        if event["reason"] == "Pulling":
+            pulling.add(name)
+        elif event["reason"] in {"Pulled", "Created", "Started", "Failed"}:
+            pulling.discard(name)
+    return pulling
+
+
+def _admission(headline: str, fix: str, said: str) -> Trouble:
+    return Trouble(cause=Cause.ADMISSION, headline=headline, fix=fix, evidence=(said,))
+
+
+def _quota(message: str) -> str:
+    """`exceeded quota: gpus, requested: limits.x=1, used: …, limited: …` without its beginning."""
+    return shortened(message.split("exceeded quota: ", 1)[-1], 160)
+
+
+def _forbidden(message: str) -> str:
+    return message.split("is forbidden: ", 1)[-1]

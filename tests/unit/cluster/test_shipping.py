@@ -1,0 +1,229 @@
+"""The entrypoint's wrapper, as a process: what it echoes, what it ships, and what is left after a kill."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from momalisa.cluster.job_folder import JobFolder
+from momalisa.cluster.log_shipping import LogShipper
+from momalisa.errors import UnavailableError
+from momalisa.storage import Store, open_store
+
+WRAPPER = [sys.executable, "-m", "momalisa.cluster.shipping"]
+
+
+def run(output: Path, code: str, **options: object) -> "subprocess.CompletedProcess[bytes]":
+    command = [*WRAPPER, "--output", str(output), "--", sys.executable, "-c", code]
+    return subprocess.run(command, capture_output=True, timeout=60, **options)  # type: ignore[call-overload,no-any-return]
+
+
+def log_of(output: Path, source: str = "driver") -> bytes:
+    return b"".join(JobFolder.of_run(str(output)).read_log(source))
+
+
+def test_output_is_echoed_unchanged_and_shipped(tmp_path: Path) -> None:
+    code = "import sys; print('to stdout \\x1b[31mé'); sys.stderr.write('to stderr, no end of line'); sys.exit(5)"
+    done = run(tmp_path, code)
+    assert done.returncode == 5
+    assert done.stdout == "to stdout \x1b[31mé\n".encode()
+    assert done.stderr == b"to stderr, no end of line"
+    shipped = log_of(tmp_path)
+    assert b"to stdout \x1b[31m\xc3\xa9\n" in shipped
+    assert b"to stderr, no end of line" in shipped
+    record = JobFolder.of_run(str(tmp_path)).exit()
+    assert record is not None
+    assert (record.exit_code, record.signalled, record.error) == (5, None, None)
+    assert record.last_lines[0].startswith("to stdout")
+
+
+def test_one_file_for_both_keeps_their_order(tmp_path: Path) -> None:
+    code = "import sys\nfor i in range(50): print('out', i); sys.stderr.write(f'err {i}\\n')"
+    command = [*WRAPPER, "--output", str(tmp_path), "--", sys.executable, "-c", code]
+    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=60, check=True)
+    assert done.stdout.decode().splitlines() == [f"{name} {i}" for i in range(50) for name in ("out", "err")]
+
+
+def test_a_second_attempt_goes_on_after_the_parts_of_the_first(tmp_path: Path) -> None:
+    run(tmp_path, "print('first'); exit(1)")
+    run(tmp_path, "print('second')")
+    folder = JobFolder.of_run(str(tmp_path))
+    assert folder.parts("driver") == ["logs/driver/000000.log", "logs/driver/000001.log"]
+    text = log_of(tmp_path)
+    assert text.index(b"first") < text.index(b"second")
+    record = folder.exit()
+    assert record is not None
+    assert record.exit_code == 0
+
+
+def test_the_command_is_told_where_the_folder_is(tmp_path: Path) -> None:
+    done = run(tmp_path, "import os; print(os.environ['MOMALISA_JOB_FOLDER'])")
+    assert done.stdout.decode().strip() == open_store(str(tmp_path)).child("job").uri
+
+
+def test_a_run_that_was_asked_to_stop_is_not_started_again(tmp_path: Path) -> None:
+    open_store(str(tmp_path)).write_bytes("control/stop", b"stop\n")
+    done = run(tmp_path, "print('it runs')")
+    assert done.returncode == 3
+    assert b"it runs" not in done.stdout
+    assert b"control/stop" in done.stderr
+
+
+def test_a_command_that_is_not_there_is_wrong_input(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [*WRAPPER, "--output", str(tmp_path), "--", "no-such-command"], capture_output=True, timeout=60
+    )
+    assert done.returncode == 2
+    assert b"check the entrypoint" in done.stderr
+
+
+def test_a_bucket_that_cannot_be_written_to_fails_no_job(tmp_path: Path) -> None:
+    blocked = tmp_path / "file"
+    blocked.write_text("not a folder")
+    done = run(blocked / "run", "print('done all the same')")
+    assert done.returncode == 0
+    assert done.stdout == b"done all the same\n"
+    assert done.stderr
+
+
+SLOW_TO_END = """
+import signal, time
+signal.signal(signal.SIGTERM, lambda *_: print("asked to end", flush=True))
+print("ready", flush=True)
+while True: time.sleep(1)
+"""
+
+
+@pytest.mark.timeout(60)
+def test_what_was_said_before_a_kill_is_there(tmp_path: Path) -> None:
+    """As Ray does it: SIGTERM to driver and children, SIGKILL after a few seconds."""
+    command = [*WRAPPER, "--output", str(tmp_path), "--", sys.executable, "-c", SLOW_TO_END]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, start_new_session=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"ready\n"
+        process.send_signal(signal.SIGTERM)
+        assert process.stdout.readline() == b"asked to end\n"
+        exit_file = tmp_path / "job" / "exit.json"
+        while not exit_file.exists():
+            assert process.poll() is None
+        os.killpg(process.pid, signal.SIGKILL)
+    assert b"ready" in log_of(tmp_path)
+    record = json.loads(exit_file.read_text())
+    assert (record["exit_code"], record["signalled"]) == (143, "SIGTERM")
+
+
+def test_a_command_ended_by_a_signal_gives_the_shells_code(tmp_path: Path) -> None:
+    assert run(tmp_path, "import os; os.kill(os.getpid(), 9)").returncode == 137
+
+
+RANK = """
+import sys
+from momalisa.cluster.log_shipping import shipped_rank
+try:
+    with shipped_rank({uri!r}, 1):
+        import os
+        print("from python", flush=True)
+        os.system("echo from a child")
+        raise ValueError("the picture is torn")
+except ValueError:
+    pass
+print("after it")
+"""
+
+
+def test_a_ranks_output_and_its_exception_are_shipped(tmp_path: Path) -> None:
+    job = str(tmp_path / "job")
+    done = subprocess.run([sys.executable, "-c", RANK.format(uri=job)], capture_output=True, timeout=60, check=True)
+    assert done.stdout == b"from python\nfrom a child\nafter it\n"
+    folder = JobFolder.of_run(str(tmp_path))
+    assert folder.sources() == ["rank-1"]
+    text = log_of(tmp_path, "rank-1")
+    assert b"from python\nfrom a child\n" in text
+    assert b"after it" not in text
+    assert (
+        "ValueError: the picture is torn" in json.loads((tmp_path / "job/errors/rank-1.json").read_text())["exception"]
+    )
+
+
+def test_the_first_ranks_error_is_in_the_exit_record(tmp_path: Path) -> None:
+    code = """
+import os
+from momalisa.cluster.log_shipping import shipped_rank
+for rank, message in ((1, "the cause"), (0, "a consequence")):
+    try:
+        with shipped_rank(os.environ["MOMALISA_JOB_FOLDER"], rank):
+            raise RuntimeError(message)
+    except RuntimeError:
+        pass
+raise SystemExit(1)
+"""
+    run(tmp_path, code)
+    record = JobFolder.of_run(str(tmp_path)).exit()
+    assert record is not None
+    assert record.error is not None
+    assert (record.error.rank, record.error.exception) == (1, "RuntimeError: the cause")
+
+
+class Flaky:
+    """A store whose writes fail until it is told otherwise."""
+
+    def __init__(self, store: Store) -> None:
+        self.uri = store.uri
+        self.list = store.list
+        self.is_away = True
+        self.written: list[int] = []
+        self._store = store
+
+    def write_bytes(self, key: str, data: bytes) -> None:
+        if self.is_away:
+            raise UnavailableError("it is away")
+        self.written.append(len(data))
+        self._store.write_bytes(key, data)
+
+
+@pytest.fixture
+def ship(tmp_path: Path) -> Callable[..., tuple[LogShipper, Flaky, list[str]]]:
+    def make(**options: int) -> tuple[LogShipper, Flaky, list[str]]:
+        store, warnings = Flaky(open_store(str(tmp_path / "job"))), []  # type: ignore[var-annotated]
+        return LogShipper(store, "driver", warn=warnings.append, **options), store, warnings  # type: ignore[arg-type]
+
+    return make
+
+
+def test_a_bucket_that_is_away_is_told_once_and_gets_all_later(tmp_path: Path, ship: Callable[..., tuple]) -> None:
+    shipper, store, warnings = ship()
+    for line in (b"one\n", b"two\n", b"three\n"):
+        shipper.add(line)
+        assert not shipper.ship()
+    assert len(warnings) == 1
+    store.is_away = False
+    assert shipper.ship()
+    assert log_of(tmp_path) == b"one\ntwo\nthree\n"
+    assert shipper.ship()
+    assert store.written == [14]  # nothing new, nothing written
+
+
+def test_parts_grow_to_their_size_and_then_the_next_begins(tmp_path: Path, ship: Callable[..., tuple]) -> None:
+    shipper, store, _ = ship(part_bytes=8)
+    store.is_away = False
+    for line in (b"12345\n", b"6789\n", b"0\n"):
+        shipper.add(line)
+        shipper.ship()
+    assert store.written == [6, 11, 2]
+    assert log_of(tmp_path) == b"12345\n6789\n0\n"
+    assert len(JobFolder.of_run(str(tmp_path)).parts("driver")) == 2
+
+
+def test_memory_is_bounded_and_what_is_left_out_is_said(tmp_path: Path, ship: Callable[..., tuple]) -> None:
+    shipper, store, _ = ship(most_waiting_bytes=10)
+    shipper.add(b"0123456789")
+    shipper.add(b"abc")
+    store.is_away = False
+    shipper.ship()
+    assert b"3 bytes are left out" in log_of(tmp_path)
+    assert log_of(tmp_path).endswith(b"3456789abc")

@@ -1,0 +1,185 @@
+"""The verbs that look and do not touch."""
+
+import argparse
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from momalisa.cluster import watch_command
+from momalisa.cluster.comparing import compare, in_words
+from momalisa.cluster.config import JobConfig, PodResources
+from momalisa.cluster.facts import RunFacts
+from momalisa.cluster.follow import Pace
+from momalisa.cluster.job_folder import part_key
+from momalisa.cluster.prices import Prices
+from momalisa.cluster.usage import cost_of, usage_of
+from momalisa.cluster.watching import follow_kept_log
+from momalisa.config import to_dict
+from momalisa.errors import ConfigError
+from momalisa.storage import Store, open_store
+from tests.unit.cluster.fake_cluster import FakeCluster, Moment, collected
+from tests.unit.cluster.recorded import load
+
+CONFIG = JobConfig(
+    kind="train",
+    name="sketch-7",
+    output_uri="gs://art/runs/sketch-7",
+    data_uri="gs://art/data",
+    image="momalisa:1",
+    recipe="demo",
+    num_workers=2,
+    worker=PodResources(cpus=4, memory_gib=16, gpus=1),
+    gpu_type="nvidia-l4",
+)
+
+
+def moment(case: str, **more: Any) -> Moment:
+    facts = load(case)[0]
+    if facts.job is not None:
+        annotations = {"momalisa.dev/config": json.dumps(to_dict(CONFIG))}
+        facts.job["metadata"]["annotations"] = annotations | more.pop("annotations", {})
+    return Moment(job=facts.job, cluster=facts.cluster, pods=list(facts.pods), events=list(facts.events), **more)
+
+
+Run = Callable[..., tuple[int, str]]
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+    def verb(words: str, *moments: Moment) -> tuple[int, str]:
+        cluster = FakeCluster(*moments)
+        monkeypatch.setattr(watch_command, "_connect", lambda flags: cluster)
+        parser = argparse.ArgumentParser()
+        watch_command.add_verbs(parser.add_subparsers(required=True))
+        flags = parser.parse_args(words.split())
+        code = flags.run(flags)
+        return code, capsys.readouterr().out
+
+    return verb
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Store:
+    store = open_store(str(tmp_path / "runs" / "sketch-7"))
+    job = store.child("job")
+    job.write_bytes(part_key("driver", 0), b"one\ntw")
+    job.write_bytes(part_key("driver", 1), b"o\nthree")
+    job.write_bytes(part_key("rank-1", 0), b"of rank 1\n")
+    exit_record = {
+        "exit_code": 0,
+        "started_at": "2026-11-22T09:00:00Z",
+        "ended_at": "2026-11-22T09:10:00Z",
+        "command": ["python"],
+    }
+    job.write_bytes("exit.json", json.dumps(exit_record).encode())
+    job.write_bytes("job.json", json.dumps({"config": to_dict(CONFIG)}).encode())
+    return store
+
+
+def test_the_list(run: Run) -> None:
+    code, out = run("list", moment("running_silent"))
+    assert code == 0
+    name, kind, recipe, owner, workers, _, *state = out.splitlines()[1].split()
+    assert (name, kind, recipe, owner, workers) == ("sketch-7", "train", "demo", "ada", "2")
+    assert " ".join(state) == "running: the driver runs"
+    assert run("list", Moment())[1] == "no jobs\n"
+    assert json.loads(run("list --json", moment("running_silent"))[1])[0]["state"] == "running"
+
+
+def test_the_status(run: Run) -> None:
+    code, out = run("status sketch-7", moment("image_missing"))
+    assert code == 0
+    assert out.startswith("sketch-7 blocked: the worker's image")
+    assert "what to do:" in out
+    assert json.loads(run("status sketch-7 --json", moment("image_missing"))[1])["cause"] == "image"
+    assert run("status no-such-job", Moment())[0] == 5
+
+
+def test_status_and_logs_of_a_run_whose_rayjob_is_gone(run: Run, folder: Store) -> None:
+    assert "succeeded" in run(f"status {folder.uri}")[1]
+    assert run(f"logs {folder.uri}")[1] == "one\ntwo\nthree\n"
+    assert run(f"logs {folder.uri} --rank 1")[1] == "of rank 1\n"
+    assert run(f"status sketch-7 --output {folder.uri}", Moment())[1].startswith("sketch-7 succeeded")
+
+
+def test_where_a_run_is_is_remembered(run: Run, folder: Store) -> None:
+    run("status sketch-7", moment("running_silent", annotations={"momalisa.dev/output-uri": folder.uri}))
+    assert run("logs sketch-7", Moment())[1] == "one\ntwo\nthree\n"
+
+
+def test_a_live_log_comes_from_the_pod(run: Run) -> None:
+    assert (
+        run("logs sketch-7", moment("running_silent", logs={"sketch-7-7vq6h": ["from the pod"]}))[1] == "from the pod\n"
+    )
+
+
+def test_a_rank_that_has_no_log(run: Run, folder: Store) -> None:
+    with pytest.raises(ConfigError, match="there are driver, rank-1"):
+        run(f"logs {folder.uri} --rank 7")
+
+
+def test_a_ranks_log_is_followed_in_the_folder(folder: Store) -> None:
+    running, over = moment("running_silent"), moment("succeeded")
+    cluster = FakeCluster(running, running, over)
+    lines, echo = collected()
+
+    def sleep(seconds: float) -> None:
+        cluster.sleep(seconds)
+        folder.write_bytes("job/" + part_key("rank-1", 0), b"of rank 1\nmore\nand")
+
+    follow_kept_log(cluster, "sketch-7", folder.uri, "rank-1", echo=echo, pace=Pace(sleep=sleep))
+    assert lines == ["of rank 1", "more", "and"]
+
+
+def test_events_are_told_in_order(run: Run) -> None:
+    out = run("events sketch-7", moment("scaling_up"))[1].splitlines()
+    assert [line.split()[0] for line in out] == ["09:00:30", "09:00:50"]
+    assert "TriggeredScaleUp" in out[1]
+
+
+def test_usage_by_pods_and_its_cost() -> None:
+    facts = load("running_silent")[0]
+    for pod in facts.pods:
+        pod["status"]["startTime"] = "2026-11-22T09:05:00Z"
+    used = usage_of(facts)
+    assert (used.gpu_s, used.worker_s, used.head_s) == (600, 600, 300)
+    worker = 4 * 0.025 + 16 * 0.0034 + 0.56
+    head = 2 * 0.025 + 8 * 0.0034
+    assert cost_of(used, CONFIG, Prices()) == pytest.approx((600 * worker + 300 * head) / 3600)
+    assert cost_of(used, replace(CONFIG, gpu_type="unheard-of"), Prices()) is None
+
+
+def test_cost_of_a_job_whose_pods_are_gone(run: Run, folder: Store) -> None:
+    out = run(f"cost {folder.uri}")[1]
+    assert "1,200 GPU-seconds" in out
+    assert "USD" in out
+
+
+def test_what_differs_between_two_runs(run: Run, tmp_path: Path) -> None:
+    uris = []
+    for name, rate, loss in (("a", 1e-5, 0.5), ("b", 2e-5, 0.4)):
+        store = open_store(str(tmp_path / name))
+        record = {
+            "config": {"optimizer": {"learning_rate": rate}, "max_steps": 10},
+            "data_uri": "gs://art/data",
+            "dataset_fingerprint": "5f",
+            "model_fingerprints": {"unet": "aa"},
+            "attempts": [{"versions": {"torch": "2.11"}, "git_commit": "abc"}],
+        }
+        store.write_bytes("run.json", json.dumps(record).encode())
+        store.write_bytes("metrics.jsonl", json.dumps({"step": 10, "metrics": {"train/loss": loss}}).encode() + b"\n")
+        uris.append(store.uri)
+    out = run(f"diff {uris[0]} {uris[1]}")[1]
+    assert "optimizer.learning_rate: 1e-05 → 2e-05" in out
+    assert "train/loss: 0.5 → 0.4 (-20.0%)" in out
+    assert "data: the same" in out
+
+
+def test_a_folder_without_a_run_has_no_differences() -> None:
+    with pytest.raises(ConfigError, match=r"run\.json"):
+        compare(RunFacts(uri="a"), RunFacts(uri="b"))
+    assert "config: the same" in in_words(RunFacts(uri="a"), RunFacts(uri="b"), [])
