@@ -28,6 +28,19 @@ def why_not_started(facts: JobFacts) -> Trouble | None:
     )
 
 
+def why_lost(facts: JobFacts) -> Trouble | None:
+    """Why a cluster that was whole is not any more: what ended its pods, before what keeps their successors waiting."""
+    found = first_trouble(pod for pod in facts.pods if role_of(pod) != "submitter")
+    if found is not None and found.cause is not Cause.UNSCHEDULABLE:
+        return found
+    return (
+        told_by_events.ended_container(facts.events)
+        or told_by_events.eviction(facts.events)
+        or found
+        or why_not_started(facts)
+    )
+
+
 def why_failed(facts: JobFacts) -> Trouble:
     """Of a job whose attempt failed."""
     reason = status_of(facts, "reason")
@@ -93,7 +106,11 @@ def _outer_failure(facts: JobFacts, reason: str) -> Trouble:
     """The job itself said nothing: pods, events, and at last KubeRay's own words."""
     message = status_of(facts, "message")
     said = (f"rayjob {facts.name}: {reason}: {shortened(message)}",)
-    trouble = why_not_started(facts) or told_by_events.container_trouble(facts.events)
+    trouble = (
+        why_not_started(facts)
+        or told_by_events.container_trouble(facts.events)
+        or told_by_events.eviction(facts.events)
+    )
     if trouble is not None:
         return trouble
     if "not found in RayCluster" in message or "head pod" in message.lower():

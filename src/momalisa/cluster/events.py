@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 
 from momalisa.cluster.kinds import Manifest
-from momalisa.cluster.pods import configuration_fix, parse_time, unschedulable
+from momalisa.cluster.pods import EVICTION_FIX, configuration_fix, parse_time, unschedulable
 from momalisa.cluster.troubles import Cause, Trouble, shortened
 
 _NOT_CREATED = {"FailedCreate", "FailedToCreateHeadPod", "FailedToCreateWorkerPod", "FailedToCreateRayJobSubmitter"}
@@ -111,8 +111,7 @@ def scheduling_trouble(events: Iterable[Manifest]) -> Trouble | None:
     for event in reversed(in_order(events)):
         if event["reason"] == "FailedScheduling":
             name = event["involvedObject"]["name"]
-            role = "head" if "-head-" in name else "worker" if "-worker-" in name else "submitter"
-            return unschedulable(f"pod {name}", role, str(event.get("message", "")), None)
+            return unschedulable(f"pod {name}", role_in(name), str(event.get("message", "")), None)
     return None
 
 
@@ -166,6 +165,26 @@ def ended_container(events: Iterable[Manifest]) -> Trouble | None:
                 evidence=(describe(event),),
             )
     return None
+
+
+def eviction(events: Iterable[Manifest]) -> Trouble | None:
+    """Of pods that are gone: their node ran out of disk or memory."""
+    for event in reversed(in_order(events)):
+        if event["reason"] == "Evicted":
+            name, message = event["involvedObject"]["name"], str(event.get("message", ""))
+            role = role_in(name)
+            return Trouble(
+                cause=Cause.EVICTED,
+                headline=f"the {role} was evicted: {message.split('. ', 1)[0]}",
+                fix=EVICTION_FIX,
+                evidence=(describe(event),),
+            )
+    return None
+
+
+def role_in(pod: str) -> str:
+    """What a pod is, by its name alone."""
+    return "head" if "-head-" in pod else "worker" if "-worker-" in pod else "submitter"
 
 
 def is_scaling_up(events: Iterable[Manifest]) -> bool:

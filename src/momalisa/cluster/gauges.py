@@ -57,15 +57,17 @@ def attempts(facts: JobFacts) -> tuple[str, ...]:
 
 
 def patience(facts: JobFacts) -> tuple[str, ...]:
-    """How long KubeRay goes on waiting for a cluster that does not come up."""
-    limit = (facts.job or {}).get("spec", {}).get("preRunningDeadlineSeconds")
+    """How long KubeRay goes on waiting: for a cluster that does not come up, and for one that does not come back."""
+    is_up = status_of(facts, "jobDeploymentStatus") == "Running"
+    key = "activeDeadlineSeconds" if is_up else "preRunningDeadlineSeconds"
+    limit = (facts.job or {}).get("spec", {}).get(key)
     if limit is None:
-        return ("nothing ends the wait: it has no preRunningDeadlineSeconds",)
+        return (f"nothing ends the wait: it has no {key}",)
     began = time_at(facts.job or {}, "status", "startTime")
     left = float(limit) - ((facts.now - began).total_seconds() if began else 0.0)
     if left <= 0:
         return ()
-    left_attempts = most_attempts(facts) - num_failed(facts) - 1
+    left_attempts = 0 if is_up else most_attempts(facts) - num_failed(facts) - 1
     then = f"tries again ({left_attempts} left)" if left_attempts > 0 else "gives up"
     return (f"KubeRay {then} in {format_duration(left)}",)
 

@@ -1,7 +1,7 @@
 """Verdicts on jobs that wait, start, run or recover."""
 
 from momalisa.cluster import events as told_by_events
-from momalisa.cluster.causes import why_failed, why_not_started
+from momalisa.cluster.causes import why_failed, why_lost, why_not_started
 from momalisa.cluster.facts import JobFacts
 from momalisa.cluster.gauges import (
     age_s,
@@ -18,7 +18,7 @@ from momalisa.cluster.gauges import (
     status_of,
     waits,
 )
-from momalisa.cluster.pods import first_trouble, is_leaving, is_ready, name_of, phase_of, role_of
+from momalisa.cluster.pods import is_leaving, is_ready, name_of, phase_of, role_of
 from momalisa.cluster.states import State, Verdict, judged, troubled
 from momalisa.cluster.troubles import Cause
 from momalisa.training.progress import format_duration
@@ -77,7 +77,8 @@ def running(facts: JobFacts) -> Verdict:
         return _ending(facts, job_status)
     if lost := _lost(facts):
         return lost
-    if job_status == "RUNNING" or progress_of(facts) is not None:
+    # KubeRay has been seen to write other words here ("Failure") while it could not reach the head.
+    if job_status not in {"", "PENDING"} or progress_of(facts) is not None:
         return _at_work(facts)
     if trouble := why_not_started(facts):
         return troubled(facts, State.BLOCKED, trouble, details=patience(facts))
@@ -142,7 +143,7 @@ def _lost(facts: JobFacts) -> Verdict | None:
     was_whole = has_condition(facts, "RayClusterProvisioned") or status_of(facts, "jobStatus") == "RUNNING"
     if "pods" in facts.unknown or not was_whole or (ready >= wanted and head is not None and is_ready(head)):
         return None
-    trouble = first_trouble(pods) or told_by_events.ended_container(facts.events) or why_not_started(facts)
+    trouble = why_lost(facts)
     why = f": {trouble.headline}" if trouble else ""
     if head is None or not is_ready(head):
         headline = f"the head is lost{why}; the driver is gone with it, and KubeRay will try again if it may"

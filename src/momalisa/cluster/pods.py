@@ -8,6 +8,10 @@ from momalisa.cluster.kinds import Manifest
 from momalisa.cluster.troubles import Cause, Trouble, shortened
 
 GPU = "nvidia.com/gpu"
+EVICTION_FIX = (
+    "the node ran out of it: ask for as much memory and ephemeral storage as the pods use, or free the node's disk; "
+    "what was lost goes on from its last checkpoint"
+)
 _IMAGE_REASONS = {"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull", "ImageInspectError"}
 _CONFIGURATION_REASONS = {"CreateContainerConfigError", "CreateContainerError", "RunContainerError"}
 _OOM_EXIT_CODE = 137
@@ -117,7 +121,7 @@ def _lost_trouble(pod: Manifest) -> Trouble | None:
         return Trouble(
             cause=Cause.EVICTED,
             headline=f"the {role} was evicted: {shortened(message, 120)}",
-            fix="ask for as much memory and ephemeral storage as the pods use, so that no node is overcommitted",
+            fix=EVICTION_FIX,
             evidence=said,
         )
     if reason == "PreemptionByScheduler":
