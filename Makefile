@@ -8,7 +8,6 @@ PYTHON ?= $(shell for python in python3.11 python3.12 python3; do \
 	$$python -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 12))' 2>/dev/null && echo $$python && break; done)
 
 BUILDER ?= $(shell for builder in docker podman buildah; do command -v $$builder >/dev/null && echo $$builder && break; done)
-IMAGE ?= momalisa:latest
 
 export RAY_USAGE_STATS_ENABLED ?= 0
 export TOKENIZERS_PARALLELISM ?= false
@@ -76,7 +75,7 @@ bench: $(STAMP)  ## the benchmarks, each against its baseline, as tables
 		echo "== $$bench"; $(BIN)/python tests/bench/$$bench.py || missed=1; done; exit $$missed
 
 image:  ## the container image of jobs and service (IMAGE=registry/momalisa:tag BUILDER=podman BASE_IMAGE=…)
-	@$(BUILDER) build --file k8s/Dockerfile --tag $(IMAGE) $(if $(BASE_IMAGE),--build-arg BASE_IMAGE=$(BASE_IMAGE)) \
+	@$(BUILDER) build --file k8s/Dockerfile --tag $(or $(IMAGE),momalisa:latest) $(if $(BASE_IMAGE),--build-arg BASE_IMAGE=$(BASE_IMAGE)) \
 		--build-arg RAY_VERSION=$$(sed -n 's/^ray==\([^ ]*\).*/\1/p' requirements.lock) \
 		--build-arg MOMALISA_VERSION=$$(sed -n 's/^__version__ = "\(.*\)"/\1/p' src/momalisa/__init__.py) $(ARGS) .
 
