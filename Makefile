@@ -92,7 +92,7 @@ bench: $(STAMP)  ## the benchmarks, each against its baseline, as tables
 		echo "== $$bench"; $(BIN)/python tests/bench/$$bench.py || missed=1; done; exit $$missed
 
 image:  ## the container image of jobs and service (IMAGE=registry/momalisa:tag BUILDER=podman BASE_IMAGE=…)
-	@$(BUILDER) build --file k8s/Dockerfile --tag $(or $(IMAGE),momalisa) $(if $(BASE_IMAGE),--build-arg BASE_IMAGE=$(BASE_IMAGE)) \
+	@$(BUILDER) build --file k8s/Dockerfile --tag $(or $(IMAGE),momalisa:latest) $(if $(BASE_IMAGE),--build-arg BASE_IMAGE=$(BASE_IMAGE)) \
 		--build-arg RAY_VERSION=$$(sed -n 's/^ray==\([^ ]*\).*/\1/p' requirements.lock) \
 		--build-arg MOMALISA_VERSION=$$(sed -n 's/^__version__ = "\(.*\)"/\1/p' src/momalisa/__init__.py) $(ARGS) .
 

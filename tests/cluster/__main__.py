@@ -12,6 +12,7 @@ from pathlib import Path
 from tests.cluster.binaries import CannotBuildError
 from tests.cluster.cluster import ClusterFailedError, LocalCluster
 from tests.cluster.images import ImageError
+from tests.cluster.network import AnotherKubernetesError
 
 
 def main() -> int:
@@ -24,7 +25,7 @@ def main() -> int:
     cluster = LocalCluster()
     try:
         _run(cluster, arguments)
-    except (CannotBuildError, ClusterFailedError, ImageError) as e:
+    except (AnotherKubernetesError, CannotBuildError, ClusterFailedError, ImageError) as e:
         print(f"error: {e}", file=sys.stderr)
         return 1
     return 0

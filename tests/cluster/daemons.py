@@ -233,6 +233,7 @@ def _kubelet(folders: Folders) -> dict[str, Any]:
         "clusterDomain": "cluster.local",
         # A developer's full disk is no reason to evict; what it needs of memory, the node keeps.
         "evictionHard": {"memory.available": "100Mi", "nodefs.available": "1%", "imagefs.available": "1%"},
+        "evictionPressureTransitionPeriod": "10s",
         "imageGCHighThresholdPercent": 100,
         "nodeStatusUpdateFrequency": "5s",
         "maxPods": 110,

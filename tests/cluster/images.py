@@ -39,7 +39,16 @@ class Images:
         arguments = [f"--build-arg={name}={value}" for name, value in {"BASE_IMAGE": _BASE_IMAGE, **versions}.items()]
         lent = [f"--volume={path}:{path}:ro" for path in _LENT if Path(path).exists()]
         self._buildah(
-            *("build", "--layers", "--pull-never", "--isolation=chroot", "--network=host", *lent, *arguments),
+            *(
+                "build",
+                "--layers",
+                "--force-rm",
+                "--pull-never",
+                "--isolation=chroot",
+                "--network=host",
+                *lent,
+                *arguments,
+            ),
             *("--file", str(source / "k8s" / "Dockerfile"), "--tag", MOMALISA_IMAGE, str(source)),
         )
         return self._buildah("images", "--quiet", "--no-trunc", MOMALISA_IMAGE).strip()

@@ -36,9 +36,18 @@ _TABLES = ("filter", "nat", "mangle")
 _PATH = os.environ["PATH"] + ":/usr/sbin:/sbin"
 
 
+class AnotherKubernetesError(Exception):
+    """The machine is a node of some cluster already."""
+
+
 def set_up(notes: Path) -> None:
-    """Makes the bridge, and remembers in the file `notes` the kernel's settings as they were."""
+    """Makes the bridge, and remembers in the file `notes` the kernel's settings as they were.
+
+    Raises AnotherKubernetesError where the machine is a node already: two would share kube-proxy's rules.
+    """
     if not notes.exists():
+        if chains := _kubernetes_chains():
+            raise AnotherKubernetesError(f"this machine is a node already ({chains[0]}): set KUBECONFIG to its cluster")
         paths = (Path("/proc/sys") / name for name in _SETTINGS)
         notes.write_text(json.dumps({str(path): path.read_text().strip() for path in paths if path.exists()}))
     Path("/proc/sys/net/ipv4/ip_forward").write_text("1")
@@ -49,24 +58,29 @@ def set_up(notes: Path) -> None:
 
 
 def tear_down(notes: Path) -> None:
-    """Takes away the bridge and kube-proxy's rules, and sets the kernel as it was."""
+    """Takes away the bridge and kube-proxy's rules, and sets the kernel as it was; nothing without `notes`."""
+    if not notes.exists():
+        return
     if Path(f"/sys/class/net/{BRIDGE}").exists():
         _run("ip", "link", "delete", BRIDGE)
     for program in ("iptables", "ip6tables"):
         for table in _TABLES:
             _remove_kubernetes_rules(program, table)
-    if notes.exists():
-        for path, value in json.loads(notes.read_text()).items():
-            if Path(path).read_text().strip() != value:
-                Path(path).write_text(value)
-        notes.unlink()
+    for path, value in json.loads(notes.read_text()).items():
+        if Path(path).read_text().strip() != value:
+            Path(path).write_text(value)
+    notes.unlink()
 
 
 def traces() -> list[str]:
     """What of it can still be seen."""
     found = [f"bridge {BRIDGE}"] if Path(f"/sys/class/net/{BRIDGE}").exists() else []
+    return found + [f"iptables {chain}" for chain in _kubernetes_chains()]
+
+
+def _kubernetes_chains() -> list[str]:
     rules = _run("iptables-save") + _run("ip6tables-save")
-    return found + sorted({f"iptables {chain}" for chain in re.findall(r"^:(KUBE-\S+)", rules, re.MULTILINE)})
+    return sorted(set(re.findall(r"^:(KUBE-\S+)", rules, re.MULTILINE)))
 
 
 def _remove_kubernetes_rules(program: str, table: str) -> None:
