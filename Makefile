@@ -7,13 +7,17 @@ STAMP := $(VENV)/.installed
 PYTHON ?= $(shell for python in python3.11 python3.12 python3; do \
 	$$python -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 12))' 2>/dev/null && echo $$python && break; done)
 
+BUILDER ?= $(shell for builder in docker podman buildah; do command -v $$builder >/dev/null && echo $$builder && break; done)
+IMAGE ?= momalisa:latest
+
 export RAY_USAGE_STATS_ENABLED ?= 0
 export TOKENIZERS_PARALLELISM ?= false
 export PYTHONWARNINGS ?= ignore
 export TRANSFORMERS_VERBOSITY ?= error
 export DIFFUSERS_VERBOSITY ?= error
 
-.PHONY: help setup demo serve submit-train submit-prepare submit-walk lint format type test test-all test-web bench lock clean
+.PHONY: help setup demo serve submit-train submit-prepare submit-walk lint format type test test-all test-web \
+	test-cluster cluster-up cluster-down cluster-status image bench lock clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -69,9 +73,26 @@ test-all: $(STAMP)  ## the longer drills: kills, resumes, faults, the demo itsel
 test-web: $(STAMP)  ## the page in a real browser, against the real service (needs a Chromium; minutes)
 	@PYTHONWARNINGS= $(BIN)/python -m pytest tests/web $(ARGS)
 
+test-cluster: $(STAMP)  ## jobs on a real Kubernetes with KubeRay: that of KUBECONFIG, or one raised here (Linux, root)
+	@PYTHONWARNINGS= $(BIN)/python -m pytest tests/cluster $(ARGS)
+
+cluster-up: $(STAMP)  ## that cluster on this machine, to stay (minutes at the first time; ARGS="--gpus 8")
+	@$(BIN)/python -m tests.cluster up $(ARGS)
+
+cluster-down: $(STAMP)  ## end it, without a trace but for what is built
+	@$(BIN)/python -m tests.cluster down
+
+cluster-status: $(STAMP)  ## what of it runs
+	@$(BIN)/python -m tests.cluster status
+
 bench: $(STAMP)  ## the benchmarks, each against its baseline, as tables
 	@missed=0; for bench in train prepare_memory learning walk gif serve; do \
 		echo "== $$bench"; $(BIN)/python tests/bench/$$bench.py || missed=1; done; exit $$missed
+
+image:  ## the container image of jobs and service (IMAGE=registry/momalisa:tag BUILDER=podman BASE_IMAGE=…)
+	@$(BUILDER) build --file k8s/Dockerfile --tag $(IMAGE) $(if $(BASE_IMAGE),--build-arg BASE_IMAGE=$(BASE_IMAGE)) \
+		--build-arg RAY_VERSION=$$(sed -n 's/^ray==\([^ ]*\).*/\1/p' requirements.lock) \
+		--build-arg MOMALISA_VERSION=$$(sed -n 's/^__version__ = "\(.*\)"/\1/p' src/momalisa/__init__.py) $(ARGS) .
 
 lock:  ## resolve requirements.lock anew (needs uv)
 	uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-header \

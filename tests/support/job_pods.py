@@ -1,5 +1,6 @@
 """Pods as KubeRay labels them, two jobs' and their neighbours', for asking policies about them."""
 
+from momalisa.cluster.isolation import AUTOSCALED_LABEL
 from tests.support.reachability import End, Way
 
 NAMESPACE = "momalisa"
@@ -37,7 +38,7 @@ def _pod(name: str, number: int, labels: dict[str, str], namespace: str = NAMESP
 
 
 # The first job scales itself, the second does not.
-HEAD = _pod("head", 10, {**ray_labels(PAINTING, "head"), "momalisa.dev/autoscaled": "true"})
+HEAD = _pod("head", 10, {**ray_labels(PAINTING, "head"), AUTOSCALED_LABEL: "true"})
 WORKER = _pod("worker", 11, ray_labels(PAINTING, "worker"))
 SECOND_WORKER = _pod("second worker", 13, ray_labels(PAINTING, "worker"))
 SUBMITTER = _pod("submitter", 12, submitter_labels(PAINTING))

@@ -5,14 +5,15 @@ refused it; 3 the run was stopped; 130 interrupted.
 """
 
 import argparse
-import importlib.util
 from collections.abc import Callable
 
 from rich.console import Console
 
 from momalisa.cluster.client import Cluster
+from momalisa.cluster.manifests import OUTPUT_ANNOTATION
 from momalisa.cluster.rayjob import cancel, retry
 from momalisa.cluster.submitting import add_submit_arguments, begun, confirmed, duration, run_submit
+from momalisa.cluster.watch_command import add_verbs
 
 _INTERRUPTED = "interrupted: what was submitted goes on; `momalisa jobs list` shows it"
 
@@ -23,8 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     _add_verb(verbs, "submit", "submit a training, a preparation or walks", run_submit, add_submit_arguments)
     _add_verb(verbs, "cancel", "checkpoint, end, free the GPUs", _cancel, _add_cancel_arguments)
     _add_verb(verbs, "retry", "submit an ended job again, from its last checkpoint", _retry, _add_retry_arguments)
-    if importlib.util.find_spec("momalisa.cluster.watch_command"):
-        importlib.import_module("momalisa.cluster.watch_command").add_verbs(verbs)
+    add_verbs(verbs)
 
 
 def _add_verb(
@@ -75,8 +75,9 @@ def _retry(flags: argparse.Namespace) -> int:
     if not confirmed(flags.yes, f"submit {flags.name} again in {cluster.context}/{cluster.namespace}?"):
         console.print("nothing was created")
         return 0
-    retry(cluster, flags.name, output_uri=flags.output, assignments=flags.set, say=_saying(console))
-    return begun(cluster, flags.name, console, detach=flags.detach)
+    job = retry(cluster, flags.name, output_uri=flags.output, assignments=flags.set, say=_saying(console))
+    output_uri = job["metadata"]["annotations"][OUTPUT_ANNOTATION]
+    return begun(cluster, flags.name, output_uri, console, detach=flags.detach)
 
 
 def _saying(console: Console) -> Callable[[str], None]:

@@ -8,6 +8,8 @@ It selects by the run's label, not by the RayCluster's name, since KubeRay build
 from typing import Any
 
 RUN_LABEL = "momalisa.dev/run"
+AUTOSCALED_LABEL = "momalisa.dev/autoscaled"
+"""On the head of a job that scales itself, as "true": it opens the way to the API server."""
 _RAY_NODE = {"ray.io/is-ray-node": "yes"}
 _DASHBOARD_PORT = 8265
 _NUM_UID_CHARACTERS = 8

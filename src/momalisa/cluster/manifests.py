@@ -9,7 +9,7 @@ import shlex
 from typing import Any
 
 from momalisa.cluster.config import JobConfig, PodResources
-from momalisa.cluster.isolation import RUN_LABEL
+from momalisa.cluster.isolation import AUTOSCALED_LABEL, RUN_LABEL
 from momalisa.cluster.kinds import RAY_JOB, Manifest
 from momalisa.config import to_dict
 
@@ -145,6 +145,7 @@ def _head(config: JobConfig) -> Manifest:
             {"configMap": {"name": "kube-root-ca.crt", "items": [{"key": "ca.crt", "path": "ca.crt"}]}},
             {"downwardAPI": {"items": [{"path": "namespace", "fieldRef": {"fieldPath": "metadata.namespace"}}]}},
         ]
+        pod["metadata"]["labels"][AUTOSCALED_LABEL] = "true"
         pod["spec"]["serviceAccountName"] = AUTOSCALED_ACCOUNT
         pod["spec"]["volumes"].append({"name": "kubernetes-api", "projected": {"sources": sources}})
     return pod

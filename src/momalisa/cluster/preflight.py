@@ -82,7 +82,7 @@ def _run(name: str, check: _Check, asked: _Asked) -> Iterator[Finding]:
         for finding in check(asked):
             yield Finding(name, finding.outcome, finding.words, finding.fix)
     except ClusterForbiddenError as e:
-        yield Finding(name, "unknown", f"not for you to look at: {e}")
+        yield Finding(name, "unknown", str(e).partition(": ")[0])
     except ClusterUnreachableError as e:
         yield Finding(name, "unknown", str(e))
     except ClusterError as e:
@@ -264,17 +264,19 @@ def _priority(asked: _Asked) -> Iterator[Finding]:
 def _nodes(asked: _Asked) -> Iterator[Finding]:
     nodes = asked.cluster.list(NODE)
     comes_and_goes = any(pool in (node["metadata"].get("labels") or {}) for node in nodes for pool in _NODE_POOLS)
+    well = True
     for where, pod, _ in job_pods(asked.job):
         reasons = {node["metadata"]["name"]: node_problem(node, pod) for node in nodes}
-        fitting = [name for name, reason in reasons.items() if reason is None]
-        if fitting:
-            yield _ok(f"{where}: {len(fitting)} of {len(nodes)} nodes could hold one, were they empty")
+        if None in reasons.values():
             continue
+        well = False
         why = "; ".join(f"{name}: {reason}" for name, reason in list(reasons.items())[:3]) or "there are no nodes"
         if comes_and_goes:
             yield _unknown(f"{where}: no node of now could hold one, perhaps a new one of its pool ({why})")
         else:
             yield _failed(f"{where}: no node could hold one, were it empty ({why})", "ask for less, or add a node")
+    if well:
+        yield _ok("each kind of pod has a node that could hold it, were that empty")
 
 
 def _image(asked: _Asked) -> Iterator[Finding]:

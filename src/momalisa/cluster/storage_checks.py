@@ -16,7 +16,8 @@ Found = tuple[Literal["ok", "unknown", "failed"], str, str]
 """An outcome, words, and the fix."""
 Ask = Callable[[str], Iterator[Found]]
 
-_QUICK = RetryPolicy(max_attempts=2, deadline_s=15.0, attempt_timeout_s=10.0, stall_timeout_s=5.0)
+_QUICK = RetryPolicy(max_attempts=2, deadline_s=8.0, attempt_timeout_s=8.0, stall_timeout_s=5.0)
+_LONGEST_REASON = 160
 _LOCAL = ("file", "memory")
 
 
@@ -25,9 +26,17 @@ def storage_findings(config: JobConfig) -> Iterator[Found]:
     for label, uri in (("data", config.data_uri), ("output", config.output_uri)):
         yield from _visible(label, uri)
     if config.kind == "train":
-        yield from _asking("the dataset", config.data_uri, _dataset)
+        yield from _of_training(config)
+
+
+def _of_training(config: JobConfig) -> Iterator[Found]:
+    asked = list(_asking("the dataset", config.data_uri, _dataset))
+    yield from asked
+    if any(outcome == "unknown" for outcome, _, _ in asked):
+        yield "unknown", "nor was the output looked at", ""  # It would only take as long again.
+    else:
         yield from _asking("the output", config.output_uri, _output)
-        yield from _model(config)
+    yield from _model(config)
 
 
 def _visible(label: str, uri: str) -> Iterator[Found]:
@@ -48,9 +57,14 @@ def _asking(what: str, uri: str, ask: Ask) -> Iterator[Found]:
     except UriError:
         return  # told already
     except AccessDeniedError as e:
-        yield "unknown", f"{what} is not for this machine to read ({e}); the job's own identity may", ""
+        yield "unknown", f"{what} is not for this machine to read ({_short(e)}); the job itself may be allowed to", ""
     except StorageError as e:
-        yield "unknown", f"{what} cannot be looked at from this machine: {e}", ""
+        yield "unknown", f"{what} cannot be looked at from this machine: {_short(e)}", ""
+
+
+def _short(error: StorageError) -> str:
+    text = str(error)
+    return text if len(text) <= _LONGEST_REASON else f"{text[:_LONGEST_REASON]}…"
 
 
 def _dataset(uri: str) -> Iterator[Found]:

@@ -1,7 +1,6 @@
 """`momalisa jobs submit`: from flags to a JobConfig; plan, preflight, then the job."""
 
 import argparse
-import importlib
 import os
 import shlex
 import sys
@@ -25,6 +24,7 @@ from momalisa.cluster.config import (
     train_config,
     worker_of,
 )
+from momalisa.cluster.follow import follow
 from momalisa.cluster.manifests import ray_job
 from momalisa.cluster.plan import Plan, make_plan
 from momalisa.cluster.preflight import Finding, has_failed, preflight
@@ -114,17 +114,16 @@ def run_submit(flags: argparse.Namespace) -> int:
         console.print("nothing was created")
         return 0
     submit(cluster, config, say=lambda line: console.print(line, markup=False))
-    return begun(cluster, config.name, console, detach=flags.detach)
+    return begun(cluster, config.name, config.output_uri, console, detach=flags.detach)
 
 
-def begun(cluster: Cluster, name: str, console: Console, *, detach: bool) -> int:
+def begun(cluster: Cluster, name: str, output_uri: str, console: Console, *, detach: bool) -> int:
     """Says how to come back to a job that was submitted, and follows it unless told not to."""
     console.print(f"submitted {name}", markup=False)
-    console.print(f"  momalisa jobs follow {name}   or: status, logs, cancel", markup=False, soft_wrap=True)
+    console.print(f"  come back: momalisa jobs follow {name} (or status, events, cancel)", markup=False)
     if detach:
         return 0
-    follow = importlib.import_module("momalisa.cluster.follow").follow
-    return int(follow(cluster, name))
+    return follow(cluster, name, output_uri=output_uri)
 
 
 def job_config(flags: argparse.Namespace, namespace: str) -> JobConfig:
