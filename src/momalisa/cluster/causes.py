@@ -37,6 +37,7 @@ def why_lost(facts: JobFacts) -> Trouble | None:
         told_by_events.ended_container(facts.events)
         or told_by_events.eviction(facts.events)
         or found
+        or told_by_events.replaced(facts.events)
         or why_not_started(facts)
     )
 
@@ -162,6 +163,8 @@ def _never_ran(facts: JobFacts) -> Trouble:
         why_not_started(facts)
         or told_by_events.container_trouble(facts.events)
         or told_by_events.scheduling_trouble(facts.events)
+        or told_by_events.eviction(facts.events)
+        or told_by_events.replaced(facts.events)
     )
     if why is None:
         return Trouble(

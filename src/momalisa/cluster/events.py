@@ -167,6 +167,30 @@ def ended_container(events: Iterable[Manifest]) -> Trouble | None:
     return None
 
 
+def replaced(events: Iterable[Manifest]) -> Trouble | None:
+    """Pods that ended before their time, and that KubeRay made again: the next one may do better."""
+    ended = [e for e in in_order(events) if _exit_code(e) not in {None, 0}]
+    if not ended:
+        return None
+    last = ended[-1]
+    role = "head" if last["reason"] == "DeletedHeadPod" else "worker"
+    times = sum(int(event.get("count") or 1) for event in ended if event["reason"] == last["reason"])
+    return Trouble(
+        cause=Cause.CRASH,
+        headline=f"the {role} ended with code {_exit_code(last)} and was made anew"
+        f"{f', {times} times so far' if times > 1 else ''}",
+        fix="see what Ray said in it: `momalisa jobs events`; is the node short of CPU, memory or disk?",
+        evidence=(describe(last),),
+    )
+
+
+def _exit_code(event: Manifest) -> int | None:
+    if event["reason"] not in {"DeletedHeadPod", "DeletedWorkerPod"}:
+        return None
+    match = re.search(r"ContainerStateTerminated\{ExitCode:(\d+)", str(event.get("message", "")))
+    return int(match.group(1)) if match else None
+
+
 def eviction(events: Iterable[Manifest]) -> Trouble | None:
     """Of pods that are gone: their node ran out of disk or memory."""
     for event in reversed(in_order(events)):

@@ -119,7 +119,14 @@ def _coming_up(facts: JobFacts) -> Verdict:
         headline = f"starting: {workers} ready"
     else:
         headline = f"the cluster is up ({workers}), the driver is being started"
-    return judged(facts, State.STARTING, headline, evidence=tuple(pod_line(pod) for pod in facts.pods[:6]))
+    again = told_by_events.replaced(facts.events)
+    return judged(
+        facts,
+        State.STARTING,
+        headline,
+        details=(again.headline,) if again else (),
+        evidence=(*(pod_line(pod) for pod in facts.pods[:6]), *(again.evidence if again else ())),
+    )
 
 
 def _ending(facts: JobFacts, job_status: str) -> Verdict:

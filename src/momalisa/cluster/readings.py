@@ -18,6 +18,7 @@ _PROGRESS = re.compile(
     r"(?:\s+loss (?P<loss>[\d.]+|nan|inf))?(?:\s+(?P<images_per_s>[\d.]+) images/s)?(?:\s+lr [\d.e+-]+)?"
     r"(?:\s+(?P<num_workers>\d+) workers?)?(?:\s+ETA (?P<eta>\w+))?\s*$"
 )
+_COUNTED = re.compile(r"^(?P<label>[\w ]+): (?P<done>\d+)/(?P<total>\d+), ETA (?P<eta>\d+) s$")
 _DURATION = re.compile(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?")
 _EXIT_CODE = re.compile(r"failed with exit code (-?\d+)")
 _EXCEPTION = re.compile(r"^(?:[\w.]+\.)?([A-Z]\w*(?:Error|Exception|Exit|Interrupt|Failure)\w*)(?:: (.*))?$")
@@ -43,11 +44,14 @@ class Progress:
     images_per_s: float | None = None
     eta_s: float | None = None
     num_workers: int | None = None
+    is_counted: bool = False
+    """Whether it counts things, such as walks, instead of a training's steps."""
 
     def in_words(self) -> str:
         """`step 1,200 of 5,000, loss 0.1234, 12.3 images/s, ETA 2h07m`."""
-        parts = [f"step {self.step:,} of {self.max_steps:,}"] if self.max_steps else []
-        if self.stage != "training":
+        counter = f"{self.stage} {self.step:,}" if self.is_counted else f"step {self.step:,}"
+        parts = [f"{counter} of {self.max_steps:,}"] if self.max_steps else []
+        if self.stage != "training" and not self.is_counted:
             parts.insert(0, self.stage)
         if self.loss is not None:
             parts.append(f"loss {self.loss:.4f}")
@@ -71,6 +75,9 @@ def progress_in(lines: Iterable[str]) -> Progress | None:
     """The last that a driver's lines tell; each figure the last one told."""
     found: Progress | None = None
     for line in lines:
+        if counted := _COUNTED.match(plain(line)):
+            done, total, eta = (int(counted[key]) for key in ("done", "total", "eta"))
+            found = Progress(stage=counted["label"], step=done, max_steps=total, eta_s=eta, is_counted=True)
         match = _PROGRESS.match(plain(line))
         if match is None:
             continue

@@ -33,6 +33,7 @@ def test_progress_is_read_as_it_is_written(capsys: pytest.CaptureFixture[str]) -
     [
         ("training 1/20  1 worker", "step 1 of 20"),
         ("\x1b[1mtraining\x1b[0m 2/20  loss 0.5000  ETA 45s", "step 2 of 20, loss 0.5000, ETA 45s"),
+        ("walks: 3/10, ETA 95 s", "walks 3 of 10, ETA 1m35s"),
         ("validating 5/20  loss nan", "validating, step 5 of 20, loss nan"),
         ("training 3/20  loss 0.5  1.0 images/s  ETA 1h00m", "step 3 of 20, loss 0.5000, 1.0 images/s, ETA 1h00m"),
     ],
