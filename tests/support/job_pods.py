@@ -11,6 +11,7 @@ def ray_labels(run: str, node_type: str) -> dict[str, str]:
     """The labels of a head or worker: what KubeRay 1.6 sets, and what our manifests add."""
     cluster = f"{run}-x7k2p"
     return {
+        **({"ray.io/worker-group-replica-index": "0"} if node_type == "worker" else {}),
         "app.kubernetes.io/created-by": "kuberay-operator",
         "app.kubernetes.io/managed-by": "momalisa",
         "app.kubernetes.io/name": "kuberay",

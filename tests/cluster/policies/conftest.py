@@ -30,6 +30,5 @@ def guarded(_cluster_policies: None, namespace: Namespace) -> Namespace:
 @pytest.fixture
 def submitter(guarded: Namespace) -> Iterator[Api]:
     """The API as who has only the submitter's Role sees it."""
-    api = Api(guarded.kubeconfig_of("momalisa-submitter"))
-    yield api
-    api.close()
+    with Api(guarded.kubeconfig_of("momalisa-submitter")) as api:
+        yield api

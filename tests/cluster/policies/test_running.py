@@ -13,7 +13,8 @@ pytestmark = pytest.mark.usefixtures("operator")
 
 _SLEEPS = 'python -c "import ray, time; ray.init(); time.sleep(15)"'
 _ASKS_FOR_A_WORKER = (
-    'python -c "import ray; ray.init(); print(ray.get(ray.remote(lambda: 1).options(num_gpus=1, num_cpus=0).remote()))"'
+    'python -c "import ray, time; ray.init(); '
+    'print(ray.get(ray.remote(lambda: time.sleep(10)).options(num_gpus=1, num_cpus=0).remote()))"'
 )
 _START_S = 180
 _END_S = 240
