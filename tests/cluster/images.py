@@ -18,7 +18,7 @@ from tests.support.gcs_emulator import emulator_binary
 MOMALISA_IMAGE = "localhost/momalisa:test"
 GCS_IMAGE = "localhost/fake-gcs-server:test"
 _BASE_IMAGE = "localhost/debian-python:bookworm"
-_ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[2]
 _LENT = ("/etc/ssl/certs", "/usr/share/ca-certificates", "/etc/pip.conf")
 
 
@@ -32,8 +32,8 @@ class Images:
     def __init__(self, folders: Folders) -> None:
         self._folders = folders
 
-    def build(self, source: Path = _ROOT) -> str:
-        """The image of momalisa from k8s/Dockerfile of a checkout; returns its id."""
+    def build(self, source: Path = ROOT, image: str = MOMALISA_IMAGE) -> None:
+        """The image of momalisa from a checkout, after its k8s/Dockerfile."""
         self._make_base()
         versions = image_versions(source)
         arguments = [f"--build-arg={name}={value}" for name, value in {"BASE_IMAGE": _BASE_IMAGE, **versions}.items()]
@@ -49,9 +49,8 @@ class Images:
                 *lent,
                 *arguments,
             ),
-            *("--file", str(source / "k8s" / "Dockerfile"), "--tag", MOMALISA_IMAGE, str(source)),
+            *("--file", str(source / "k8s" / "Dockerfile"), "--tag", image, str(source)),
         )
-        return self._buildah("images", "--quiet", "--no-trunc", MOMALISA_IMAGE).strip()
 
     def build_small(self) -> None:
         """The GCS emulator's image, and the pause container's."""
@@ -124,7 +123,7 @@ class Images:
         return done.stdout
 
 
-def image_versions(source: Path = _ROOT) -> dict[str, str]:
+def image_versions(source: Path = ROOT) -> dict[str, str]:
     """The build arguments that the Dockerfile's labels want, as the checkout itself says."""
     ray = re.search(r"^ray==(\S+)", (source / "requirements.lock").read_text(), re.MULTILINE)
     momalisa = re.search(r'^__version__ = "(.+)"', (source / "src/momalisa/__init__.py").read_text(), re.MULTILINE)
