@@ -77,6 +77,7 @@ class LocalCluster:
             with _timed("images, handed over", tell):
                 for name in (GCS_IMAGE, image):
                     self.images.hand_over(name)
+            self.images.make_room()
 
     def down(self) -> None:
         """Ends what `up` started, and nothing else; programs and images stay for the next time."""

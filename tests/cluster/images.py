@@ -19,6 +19,7 @@ MOMALISA_IMAGE = "localhost/momalisa:test"
 GCS_IMAGE = "localhost/fake-gcs-server:test"
 _BASE_IMAGE = "localhost/debian-python:bookworm"
 ROOT = Path(__file__).parents[2]
+_ROOM_BYTES = 30e9
 _LENT = ("/etc/ssl/certs", "/usr/share/ca-certificates", "/etc/pip.conf")
 
 
@@ -68,6 +69,14 @@ class Images:
         self._buildah("push", "--quiet", *packed, image, f"docker://{REGISTRY}/{name}")
         self.ctr("images", "pull", "--plain-http", f"{REGISTRY}/{name}")
         self.ctr("images", "tag", "--force", f"{REGISTRY}/{name}", image)
+
+    def make_room(self) -> None:
+        """Where the disk is nearly full: forgets what no image of a name needs, here and in the registry."""
+        if shutil.disk_usage(self._folders.store).free > _ROOM_BYTES:
+            return
+        self._buildah("rmi", "--prune", "--force")
+        settings = str(self._folders.state / "registry.yaml")
+        self._run(self._folders.program("docker-registry"), "garbage-collect", "--delete-untagged", settings)
 
     def on_node(self) -> list[str]:
         """Names of the images that the node has."""
