@@ -231,8 +231,8 @@ def _kubelet(folders: Folders) -> dict[str, Any]:
         "makeIPTablesUtilChains": False,
         "clusterDNS": [GATEWAY],
         "clusterDomain": "cluster.local",
-        # A developer's full disk is no reason to evict; what it needs of memory, the node keeps.
-        "evictionHard": {"memory.available": "100Mi", "nodefs.available": "1%", "imagefs.available": "1%"},
+        # Short of disk, a kubelet ends pods and deletes images: as late as can be.
+        "evictionHard": {"memory.available": "100Mi", "nodefs.available": "200Mi", "imagefs.available": "200Mi"},
         "evictionPressureTransitionPeriod": "10s",
         "imageGCHighThresholdPercent": 100,
         "nodeStatusUpdateFrequency": "5s",
