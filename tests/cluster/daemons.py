@@ -79,6 +79,7 @@ def control_plane(folders: Folders) -> dict[str, list[str]]:
             f"--service-account-private-key-file={folders.state}/pki/sa.key",
             f"--root-ca-file={folders.state}/pki/ca.crt",
             "--use-service-account-credentials",
+            f"--flex-volume-plugin-dir={folders.state}/volume-plugins",
             "--secure-port=16257",
         ],
         "kube-scheduler": [
