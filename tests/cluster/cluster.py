@@ -22,7 +22,7 @@ from tests.cluster.api import Api, ApiError, condition
 from tests.cluster.binaries import CannotBuildError, environment, programs_folder
 from tests.cluster.daemons import Folders
 from tests.cluster.identities import NODE, make_identities
-from tests.cluster.images import GCS_IMAGE, MOMALISA_IMAGE, ImageError, Images
+from tests.cluster.images import GCS_IMAGE, MOMALISA_IMAGE, ROOT, ImageError, Images
 from tests.cluster.processes import Processes
 
 GPU = "nvidia.com/gpu"
@@ -68,15 +68,16 @@ class LocalCluster:
             with Api(self.kubeconfig) as api:
                 pretend_gpus(api, num_gpus)
 
-    def load(self, source: Path | None = None, *, tell: Callable[[str], None] = print) -> None:
+    def load(self, source: Path = ROOT, image: str = MOMALISA_IMAGE, *, tell: Callable[[str], None] = print) -> None:
         """Builds the images (momalisa's from a checkout, by default this one) and hands them to the node."""
         with self._locked():
             with _timed("images, built", tell):
                 self.images.build_small()
-                self.images.build(*([source] if source else []))
+                self.images.build(source, image)
             with _timed("images, handed over", tell):
-                for image in (GCS_IMAGE, MOMALISA_IMAGE):
-                    self.images.hand_over(image)
+                for name in (GCS_IMAGE, image):
+                    self.images.hand_over(name)
+            self.images.make_room()
 
     def down(self) -> None:
         """Ends what `up` started, and nothing else; programs and images stay for the next time."""

@@ -79,6 +79,7 @@ def control_plane(folders: Folders) -> dict[str, list[str]]:
             f"--service-account-private-key-file={folders.state}/pki/sa.key",
             f"--root-ca-file={folders.state}/pki/ca.crt",
             "--use-service-account-credentials",
+            f"--flex-volume-plugin-dir={folders.state}/volume-plugins",
             "--secure-port=16257",
         ],
         "kube-scheduler": [
@@ -231,8 +232,8 @@ def _kubelet(folders: Folders) -> dict[str, Any]:
         "makeIPTablesUtilChains": False,
         "clusterDNS": [GATEWAY],
         "clusterDomain": "cluster.local",
-        # A developer's full disk is no reason to evict; what it needs of memory, the node keeps.
-        "evictionHard": {"memory.available": "100Mi", "nodefs.available": "1%", "imagefs.available": "1%"},
+        # Short of disk, a kubelet ends pods and deletes images: as late as can be.
+        "evictionHard": {"memory.available": "100Mi", "nodefs.available": "200Mi", "imagefs.available": "200Mi"},
         "evictionPressureTransitionPeriod": "10s",
         "imageGCHighThresholdPercent": 100,
         "nodeStatusUpdateFrequency": "5s",

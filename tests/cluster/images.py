@@ -18,7 +18,8 @@ from tests.support.gcs_emulator import emulator_binary
 MOMALISA_IMAGE = "localhost/momalisa:test"
 GCS_IMAGE = "localhost/fake-gcs-server:test"
 _BASE_IMAGE = "localhost/debian-python:bookworm"
-_ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[2]
+_ROOM_BYTES = 30e9
 _LENT = ("/etc/ssl/certs", "/usr/share/ca-certificates", "/etc/pip.conf")
 
 
@@ -32,8 +33,8 @@ class Images:
     def __init__(self, folders: Folders) -> None:
         self._folders = folders
 
-    def build(self, source: Path = _ROOT) -> str:
-        """The image of momalisa from k8s/Dockerfile of a checkout; returns its id."""
+    def build(self, source: Path = ROOT, image: str = MOMALISA_IMAGE) -> None:
+        """The image of momalisa from a checkout, after its k8s/Dockerfile."""
         self._make_base()
         versions = image_versions(source)
         arguments = [f"--build-arg={name}={value}" for name, value in {"BASE_IMAGE": _BASE_IMAGE, **versions}.items()]
@@ -49,9 +50,8 @@ class Images:
                 *lent,
                 *arguments,
             ),
-            *("--file", str(source / "k8s" / "Dockerfile"), "--tag", MOMALISA_IMAGE, str(source)),
+            *("--file", str(source / "k8s" / "Dockerfile"), "--tag", image, str(source)),
         )
-        return self._buildah("images", "--quiet", "--no-trunc", MOMALISA_IMAGE).strip()
 
     def build_small(self) -> None:
         """The GCS emulator's image, and the pause container's."""
@@ -69,6 +69,14 @@ class Images:
         self._buildah("push", "--quiet", *packed, image, f"docker://{REGISTRY}/{name}")
         self.ctr("images", "pull", "--plain-http", f"{REGISTRY}/{name}")
         self.ctr("images", "tag", "--force", f"{REGISTRY}/{name}", image)
+
+    def make_room(self) -> None:
+        """Where the disk is nearly full: forgets what no image of a name needs, here and in the registry."""
+        if shutil.disk_usage(self._folders.store).free > _ROOM_BYTES:
+            return
+        self._buildah("rmi", "--prune", "--force")
+        settings = str(self._folders.state / "registry.yaml")
+        self._run(self._folders.program("docker-registry"), "garbage-collect", "--delete-untagged", settings)
 
     def on_node(self) -> list[str]:
         """Names of the images that the node has."""
@@ -124,7 +132,7 @@ class Images:
         return done.stdout
 
 
-def image_versions(source: Path = _ROOT) -> dict[str, str]:
+def image_versions(source: Path = ROOT) -> dict[str, str]:
     """The build arguments that the Dockerfile's labels want, as the checkout itself says."""
     ray = re.search(r"^ray==(\S+)", (source / "requirements.lock").read_text(), re.MULTILINE)
     momalisa = re.search(r'^__version__ = "(.+)"', (source / "src/momalisa/__init__.py").read_text(), re.MULTILINE)

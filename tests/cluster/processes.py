@@ -36,6 +36,7 @@ class Processes:
                 env=environment,
                 start_new_session=True,
             )
+        process.returncode = 0  # It outlives this object, which would otherwise complain; `_started` reaps it.
         note = {"pid": process.pid, "started": _started(process.pid), "command": command, "env": env or {}}
         self._note(name).write_text(json.dumps(note, indent=1))
 

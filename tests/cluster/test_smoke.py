@@ -168,7 +168,8 @@ def test_kubelet_keeps_pretended_gpus(cluster: ClusterUnderTest, namespace: Name
 
     def heartbeat() -> str:
         conditions = cluster.api.get(path)["status"]["conditions"]
-        return next(found["lastHeartbeatTime"] for found in conditions if found["type"] == "Ready")
+        beats: list[str] = [found["lastHeartbeatTime"] for found in conditions if found["type"] == "Ready"]
+        return beats[0]
 
     before = heartbeat()
     namespace.wait_for("the kubelet reports", lambda: heartbeat() != before, deadline_s=400)
