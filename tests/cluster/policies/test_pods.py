@@ -70,11 +70,8 @@ def test_a_pod_that_was_taken_ends_as_any_other_whatever_is_allowed_since(guarde
     allow(guarded.api, guarded.name, images="another/image")
     wait_until_refused(guarded.api, pod("new", image), guarded.name, image)
     guarded.api.patch(guarded.path("pods", "old"), {"metadata": {"labels": {"seen": "true"}}})
-    added = {
-        "name": "added",
-        "image": image,
-        "securityContext": pod("old", image)["spec"]["containers"][0]["securityContext"],
-    }
+    security = pod("old", image)["spec"]["containers"][0]["securityContext"]
+    added = {"ephemeralContainers": [{"name": "added", "image": image, "securityContext": security}]}
     with pytest.raises(ApiError, match="not an image that may run here"):
         guarded.api.patch(guarded.path("pods", "old") + "/ephemeralcontainers", {"spec": added})
     guarded.api.delete(guarded.path("pods", "old"), grace_s=0)
