@@ -6,7 +6,7 @@ import platform
 import secrets
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -48,14 +48,14 @@ class Owner(BaseModel):
 
 
 @contextlib.contextmanager
-def owning(output: Store, *, patience_s: float = 0.0) -> Iterator[None]:
+def owning(output: Store, *, patience_s: float = 0.0, say: Callable[[str], None] | None = None) -> Iterator[None]:
     """Owns a run's folder for a block. Raises ConfigError naming the other driver where one is at work there.
 
     With patience it waits for the other to end, or to be silent for so long that it must be gone: a driver whose node
     was lost leaves its mark behind.
     """
     token = secrets.token_hex(8)
-    _take_patiently(output, token, patience_s)
+    _take_patiently(output, token, patience_s, say)
     ended = threading.Event()
     thread = threading.Thread(target=_renew, args=(output, token, ended), name="lease", daemon=True)
     thread.start()
@@ -68,14 +68,17 @@ def owning(output: Store, *, patience_s: float = 0.0) -> Iterator[None]:
             output.delete(OWNER_KEY)
 
 
-def _take_patiently(output: Store, token: str, patience_s: float) -> None:
+def _take_patiently(output: Store, token: str, patience_s: float, say: Callable[[str], None] | None) -> None:
     until = time.time() + patience_s
     while True:
         try:
             return _take(output, token)
-        except ConfigError:
+        except ConfigError as e:
             if time.time() >= until:
                 raise
+            if say is not None:
+                say(f"waiting for up to {patience_s:.0f} s until it is gone: {e}")
+                say = None
         time.sleep(min(_LOOK_EVERY_S, max(0.0, until - time.time())))
 
 

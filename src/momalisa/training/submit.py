@@ -37,7 +37,7 @@ def run_training(config: TrainConfig, *, data_uri: str, output_uri: str, resume:
     """
     console = Console(highlight=False)
     output = open_store(output_uri)
-    with owning(output, patience_s=PATIENCE_S if resume == "auto" else 0.0):
+    with owning(output, patience_s=PATIENCE_S if resume == "auto" else 0.0, say=lambda line: _print(console, line)):
         resume = output.exists(RUN_FILE) if resume == "auto" else resume
         spec = prepare_run(config, data_uri=data_uri, output_uri=output_uri, resume=resume, console=console)
         from momalisa.training.ray_trainer import train_on_ray
@@ -78,6 +78,10 @@ def prepare_run(config: TrainConfig, *, data_uri: str, output_uri: str, resume: 
         f"ZeRO-{config.engine.zero_stage}, {config.engine.precision}, {cache}"
     )
     return RunSpec(name=record.name, config=config, data_uri=record.data_uri, output_uri=output.uri)
+
+
+def _print(console: Console, line: str) -> None:
+    console.print(line, markup=False, soft_wrap=True)
 
 
 def _with_attempt(record: RunRecord, earlier: RunRecord | None, from_step: int) -> RunRecord:

@@ -71,8 +71,11 @@ def test_patience_outlasts_a_driver_that_was_lost(tmp_path, monkeypatch):
     fake = FakeTime()
     monkeypatch.setattr(lease, "time", fake)
     leave_owner(output, renewed=fake.now)
-    with owning(output, patience_s=lease.PATIENCE_S):
+    said = []
+    with owning(output, patience_s=lease.PATIENCE_S, say=said.append):
         assert b'"other"' not in output.read_bytes(OWNER_KEY)
+    assert len(said) == 1
+    assert "on elsewhere" in said[0]
     assert 1120 < fake.now < 1130
 
 
