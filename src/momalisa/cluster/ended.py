@@ -9,7 +9,9 @@ from momalisa.cluster.troubles import Cause, shortened
 
 def without_job(facts: JobFacts) -> Verdict:
     """After the RayJob was deleted: what the run's folder remembers."""
-    gone = f"there is no RayJob {facts.name} in namespace {facts.namespace}"
+    gone = (
+        f"there is no RayJob {facts.name} in namespace {facts.namespace}" if facts.namespace else "no cluster was asked"
+    )
     record = facts.run.exit if facts.run else None
     if record is None:
         where = facts.run.uri if facts.run else "its run's folder, which is not known"

@@ -128,7 +128,7 @@ def gather(
     return JobFacts(
         name=name,
         namespace=cluster.namespace,
-        now=(clock or _utc_now)(),
+        now=(clock or utc_now)(),
         job=job,
         cluster=ray_cluster,
         pods=pods,
@@ -226,5 +226,6 @@ def _last_metrics(store: Store) -> list[dict[str, Any]]:
     return rows
 
 
-def _utc_now() -> datetime:
+def utc_now() -> datetime:
+    """The time that Kubernetes' own times are compared with."""
     return datetime.now(UTC)

@@ -7,8 +7,9 @@
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from datetime import datetime
 
-from momalisa.cluster.facts import ClusterReader, JobFacts, RunFacts, gather, has_started, submitter_pods
+from momalisa.cluster.facts import ClusterReader, JobFacts, RunFacts, gather, has_started, submitter_pods, utc_now
 from momalisa.cluster.gauges import status_of
 from momalisa.cluster.log_reading import LogReader
 from momalisa.cluster.pods import name_of
@@ -34,6 +35,7 @@ class Pace:
     """For how long the API server may be away."""
     clock: Callable[[], float] = time.monotonic
     sleep: Callable[[float], None] = time.sleep
+    now: Callable[[], datetime] = utc_now
 
 
 def follow(
@@ -150,8 +152,8 @@ class _Watcher:
 
     def _gather(self, *, with_run: bool) -> JobFacts:
         if not with_run:
-            return replace(gather(self._cluster, self._name, with_run=False), run=self._run)
-        facts = gather(self._cluster, self._name, output_uri=self._output_uri)
+            return replace(gather(self._cluster, self._name, with_run=False, clock=self._pace.now), run=self._run)
+        facts = gather(self._cluster, self._name, output_uri=self._output_uri, clock=self._pace.now)
         self._run, self._run_at = facts.run, self._pace.clock()
         if facts.run is not None:
             self._output_uri = facts.run.uri

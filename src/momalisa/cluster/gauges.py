@@ -82,11 +82,7 @@ def own_exit_code(facts: JobFacts) -> int | None:
 
 def progress_of(facts: JobFacts) -> Progress | None:
     """By the driver's log, which is seconds old, else by the run's metrics, which are half a minute old."""
-    told = progress_in(facts.log_tail)
-    measured = _measured(facts)
-    if told is None or (measured is not None and measured.step > told.step):
-        return measured or told
-    return told
+    return progress_in(facts.log_tail) or _measured(facts)
 
 
 def pod_line(pod: Manifest) -> str:
@@ -116,7 +112,10 @@ def _is_over(job: Manifest) -> bool:
 
 def _measured(facts: JobFacts) -> Progress | None:
     run = facts.run
-    rows = [row for row in (run.metrics if run else ()) if Metric.LOSS in row.get("metrics", {})]
+    # Those of earlier attempts are in the same file.
+    began = time_at(facts.job or {}, "status", "startTime")
+    since = began.timestamp() if began else 0.0
+    rows = [row for row in (run.metrics if run else ()) if Metric.LOSS in row["metrics"] and row["time"] >= since]
     if run is None or not rows:
         return None
     config = (run.record or {}).get("config", {})

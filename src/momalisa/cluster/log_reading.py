@@ -18,6 +18,7 @@ from momalisa.errors import (
 _STAMPED = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.\d+)?(?:Z|[+-]\d\d:\d\d) ?(.*)", re.DOTALL)
 _AGAIN_AFTER_S = 2.0
 _REMEMBERED = 50_000
+_MOST_STRANGE = 20
 
 
 class LineFilter:
@@ -54,32 +55,38 @@ class LineFilter:
 
 
 class OnceOnly:
-    """Drops what a new submitter tells again of the same driver: its log from the first line on."""
+    """Drops what a new submitter tells again of the same driver: its log from the first line on.
+
+    Between its lines a submitter has a few of its own. After many that are new the log is taken for another driver's,
+    since a job that is submitted again to a new head keeps its id.
+    """
 
     def __init__(self) -> None:
         self._told: list[int] = []
-        self._at: int | None = None
+        self._at = 0
+        self._num_strange = _MOST_STRANGE
 
     def forget(self) -> None:
         """Another driver: nothing of it was told."""
         self._told.clear()
-        self._at = None
 
     def again(self) -> None:
         """The same log may begin anew."""
         self._at = 0
+        self._num_strange = 0
 
     def is_new(self, line: str) -> bool:
         """Whether this line was not told yet."""
         key = hash(line)
-        if self._at is not None and self._at < len(self._told):
+        if self._num_strange < _MOST_STRANGE and self._at < len(self._told):
             try:
                 self._at = self._told.index(key, self._at) + 1
             except ValueError:
-                self._at = None  # not a repetition, or its end
-            else:
-                return False
-        self._at = None
+                self._num_strange += 1
+                return True  # and not remembered: it is no part of the log that is told again
+            self._num_strange = 0
+            return False
+        self._num_strange = _MOST_STRANGE
         if len(self._told) < _REMEMBERED:
             self._told.append(key)
         return True

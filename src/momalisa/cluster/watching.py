@@ -39,7 +39,7 @@ def facts_of_folder(uri: str) -> JobFacts:
     """Of a job by its run's folder alone. Raises StorageError, UriError."""
     run = read_run(uri)
     name = run.uri.rstrip("/").rsplit("/", 1)[-1]
-    return JobFacts(name=name, namespace="(not asked)", now=datetime.now(UTC), run=run)
+    return JobFacts(name=name, namespace="", now=datetime.now(UTC), run=run)
 
 
 def list_jobs(cluster: ClusterReader) -> list[tuple[JobFacts, Verdict]]:
@@ -133,11 +133,8 @@ def cost_lines(facts: JobFacts, prices: Prices) -> list[str]:
         return [*lines, "cost: not known, it was not submitted by momalisa"]
     cost = cost_of(usage, config, prices)
     if cost is None:
-        known = ", ".join(sorted(prices.gpu))
-        return [
-            *lines,
-            f"cost: not known, there is no price of GPU {config.gpu_type}; there are {known} (--prices FILE)",
-        ]
+        which = f"there is no price of GPU {config.gpu_type}" if config.gpu_type else "its --gpu-type was not said"
+        return [*lines, f"cost: not known, {which}; there are {', '.join(sorted(prices.gpu))} (--prices FILE)"]
     spot = ", spot" if config.spot else ""
     return [*lines, f"cost: some {cost:,.2f} {prices.currency} (list prices{spot}, without storage and network)"]
 

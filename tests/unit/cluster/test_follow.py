@@ -1,5 +1,6 @@
 """From submission to the end, by a script and a clock of its own."""
 
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from momalisa.errors import ClusterForbiddenError, ClusterUnreachableError
 from tests.unit.cluster.fake_cluster import FakeCluster, Moment, ScriptedReader, collected
 from tests.unit.cluster.recorded import load
 
+NOW = datetime(2026, 11, 22, 9, 0, 20, tzinfo=UTC)
 SUBMITTER = "sketch-7-7vq6h"
 
 
@@ -30,7 +32,7 @@ def followed(*moments: Moment, patience_s: float = 60.0) -> tuple[int, list[str]
     cluster = FakeCluster(*moments)
     echoed, echo = collected()
     said, say = collected()
-    pace = Pace(clock=cluster.clock, sleep=cluster.sleep, patience_s=patience_s)
+    pace = Pace(clock=cluster.clock, sleep=cluster.sleep, now=lambda: NOW, patience_s=patience_s)
     reader = ScriptedReader(cluster)
     code = follow(cluster, "sketch-7", echo=echo, say=say, reader=reader, pace=pace)  # type: ignore[arg-type]
     assert reader.is_closed

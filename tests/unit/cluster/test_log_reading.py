@@ -84,11 +84,21 @@ def test_a_pod_that_is_gone_ends_the_reading() -> None:
 
 def test_a_second_submitter_tells_nothing_twice() -> None:
     once = OnceOnly()
-    first = ["submitted", "", "step 1", "", "step 2"]
+    first = ["09:00 address", "submitted", "", "step 1", "", "step 2"]
     assert [line for line in first if once.is_new(line)] == first
     once.again()
-    second = ["", "step 1", "", "step 2", "", "step 3", "step 1"]
-    assert [line for line in second if once.is_new(line)] == ["", "step 3", "step 1"]
+    second = ["09:05 address", "", "step 1", "", "step 2", "", "step 3", "step 1"]
+    assert [line for line in second if once.is_new(line)] == ["09:05 address", "", "step 3", "step 1"]
+
+
+def test_a_new_driver_of_the_same_id_is_told_from_where_it_differs() -> None:
+    """As after a head was rebuilt: what it says first is often the same, what it says then is not."""
+    once = OnceOnly()
+    for line in ("entrypoint", *(f"step {number}" for number in range(100))):
+        once.is_new(line)
+    once.again()
+    told = ["entrypoint", "resuming", *(f"other {number}" for number in range(30)), "step 7"]
+    assert [line for line in told if once.is_new(line)] == told[1:]
 
 
 def test_another_driver_is_told_from_its_beginning() -> None:
