@@ -106,7 +106,7 @@ def _by_words(facts: JobFacts) -> Trouble | None:
 def _outer_failure(facts: JobFacts, reason: str) -> Trouble:
     """The job itself said nothing: pods, events, and at last KubeRay's own words."""
     message = status_of(facts, "message")
-    said = (f"rayjob {facts.name}: {reason}: {shortened(message)}",)
+    said = (f"rayjob {facts.name}: {reason}: {shortened(message)}",) if facts.job else ()
     trouble = (
         why_not_started(facts)
         or told_by_events.container_trouble(facts.events)

@@ -6,6 +6,8 @@ from momalisa.cluster.gauges import attempts, own_exit_code, status_of
 from momalisa.cluster.states import ExitCode, State, Verdict, judged, troubled
 from momalisa.cluster.troubles import Cause, shortened
 
+_SIGNALLED = 128
+
 
 def without_job(facts: JobFacts) -> Verdict:
     """After the RayJob was deleted: what the run's folder remembers."""
@@ -27,6 +29,15 @@ def without_job(facts: JobFacts) -> Verdict:
         return _succeeded(facts, said)
     if record.exit_code == ExitCode.STOPPED:
         return _stopped(facts, said)
+    if record.signalled is not None and record.exit_code > _SIGNALLED:
+        return judged(
+            facts,
+            State.CANCELLED,
+            f"it was ended from outside ({record.signalled}): its RayJob was deleted, or its cluster",
+            fix=f"`momalisa jobs retry {facts.name}` goes on from its last checkpoint",
+            evidence=said,
+            exit_code=ExitCode.STOPPED,
+        )
     trouble = why_failed(facts)
     code = ExitCode.WRONG_INPUT if trouble.cause is Cause.INPUT else ExitCode.FAILED
     return troubled(facts, State.FAILED, trouble, exit_code=code, evidence=said)
