@@ -59,10 +59,16 @@ def _own_failure(facts: JobFacts) -> Trouble | None:
     by_rank, by_words = _by_rank(facts), _by_words(facts)
     for told in (by_words if by_words and by_words.cause in _CERTAIN else None, by_rank, by_words):
         if told is not None and told.cause is not Cause.MEMORY and not is_consequence(told):
-            if told.cause is Cause.RAY_MEMORY and (limit := _worker_limit(facts)):
-                told = replace(told, headline=f"{told.headline} (a worker has {limit})")
+            told = _with_limit(told, facts)
             return _as_input(told) if own_exit_code(facts) == _WRONG_INPUT_EXIT_CODE else told
-    return memory_trouble(facts.pods) or told_by_events.ended_container(facts.events) or by_words or by_rank
+    by_pods = memory_trouble(facts.pods) or told_by_events.ended_container(facts.events)
+    return by_pods or (_with_limit(by_words, facts) if by_words else by_rank)
+
+
+def _with_limit(told: Trouble, facts: JobFacts) -> Trouble:
+    """What words alone say of memory, with what a worker has of it."""
+    limit = _worker_limit(facts) if told.cause in {Cause.RAY_MEMORY, Cause.MEMORY} else None
+    return replace(told, headline=f"{told.headline} (a worker has {limit})") if limit else told
 
 
 def _worker_limit(facts: JobFacts) -> str | None:
