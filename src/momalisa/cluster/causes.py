@@ -4,10 +4,12 @@ A pod that the kernel ended tells more than the exception which that caused in a
 the driver's last line; anything more than an exit code.
 """
 
+from dataclasses import replace
+
 from momalisa.cluster import events as told_by_events
 from momalisa.cluster.facts import JobFacts
 from momalisa.cluster.gauges import own_exit_code, status_of
-from momalisa.cluster.pods import first_trouble, memory_trouble, name_of, phase_of, role_of
+from momalisa.cluster.pods import first_trouble, limit_of, memory_trouble, name_of, phase_of, role_of
 from momalisa.cluster.readings import is_consequence, trouble_in
 from momalisa.cluster.troubles import Cause, Trouble, shortened
 from momalisa.training.progress import format_duration
@@ -57,8 +59,25 @@ def _own_failure(facts: JobFacts) -> Trouble | None:
     by_rank, by_words = _by_rank(facts), _by_words(facts)
     for told in (by_words if by_words and by_words.cause in _CERTAIN else None, by_rank, by_words):
         if told is not None and told.cause is not Cause.MEMORY and not is_consequence(told):
+            told = _with_limit(told, facts)
             return _as_input(told) if own_exit_code(facts) == _WRONG_INPUT_EXIT_CODE else told
-    return memory_trouble(facts.pods) or told_by_events.ended_container(facts.events) or by_words or by_rank
+    by_pods = memory_trouble(facts.pods) or told_by_events.ended_container(facts.events)
+    return by_pods or (_with_limit(by_words, facts) if by_words else by_rank)
+
+
+def _with_limit(told: Trouble, facts: JobFacts) -> Trouble:
+    """What words alone say of memory, with what a worker has of it."""
+    limit = _worker_limit(facts) if told.cause in {Cause.RAY_MEMORY, Cause.MEMORY} else None
+    return replace(told, headline=f"{told.headline} (a worker has {limit})") if limit else told
+
+
+def _worker_limit(facts: JobFacts) -> str | None:
+    """How much memory a worker may use, by its pod, or by what was submitted."""
+    templates = [pod for pod in facts.pods if role_of(pod) == "worker"]
+    groups = (facts.job or {}).get("spec", {}).get("rayClusterSpec", {}).get("workerGroupSpecs", ())
+    templates += [group["template"] for group in groups if "template" in group]
+    limits = (limit_of(template, "worker", "memory") for template in templates)
+    return next((limit for limit in limits if limit), None)
 
 
 def _as_input(told: Trouble) -> Trouble:

@@ -146,7 +146,10 @@ class _Watcher:
             facts = self._gather(with_run=True)
             given = verdict(facts)
         if facts.job is None and self._was_seen and given.state is State.UNKNOWN:
-            given = replace(given, state=State.CANCELLED, headline="it was deleted", exit_code=ExitCode.STOPPED)
+            again = f"`momalisa jobs retry {self._name}` goes on from its last checkpoint"
+            given = replace(
+                given, state=State.CANCELLED, headline="it was deleted", fix=again, exit_code=ExitCode.STOPPED
+            )
         self._was_seen = self._was_seen or facts.job is not None
         return facts, given
 

@@ -22,7 +22,13 @@ _COUNTED = re.compile(r"^(?P<label>[\w ]+): (?P<done>\d+)/(?P<total>\d+), ETA (?
 _DURATION = re.compile(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?")
 _EXIT_CODE = re.compile(r"failed with exit code (-?\d+)")
 _EXCEPTION = re.compile(r"^(?:[\w.]+\.)?([A-Z]\w*(?:Error|Exception|Exit|Interrupt|Failure)\w*)(?:: (.*))?$")
-_RAY_MEMORY = ("killed due to memory pressure", "OutOfMemoryError: Task was killed", "node running low on memory")
+_RAY_MEMORY = (
+    "how to address the out of memory issue",
+    "RAY_memory_usage_threshold",
+    "killed due to memory pressure",
+    "OutOfMemoryError: Task was killed",
+    "node running low on memory",
+)
 _GPU_MEMORY = ("CUDA out of memory", "torch.OutOfMemoryError", "a GPU ran out of memory")
 _KERNEL_MEMORY = ("killed by the OOM killer", "SIGKILL by OOM", "oom-kill")
 _STORAGE = ("access denied", "AccessDeniedError", "and that a bucket named", "storage.objects.")
