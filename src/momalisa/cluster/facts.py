@@ -10,7 +10,6 @@ from datetime import UTC, datetime
 from typing import Any, Protocol, TypeVar
 
 from momalisa.cluster.events import belongs_to
-from momalisa.cluster.job_folder import FOLDER, ExitRecord, JobFolder
 from momalisa.cluster.kinds import EVENT, POD, RAY_CLUSTER, RAY_JOB, Kind, Manifest
 from momalisa.cluster.pods import name_of, role_of
 from momalisa.errors import (
@@ -20,6 +19,7 @@ from momalisa.errors import (
     ObjectNotFoundError,
     StorageError,
 )
+from momalisa.job_folder import FOLDER, ExitRecord, JobFolder
 from momalisa.storage import RetryPolicy, Store, open_store
 from momalisa.training.run import RUN_FILE, STOP_KEY
 from momalisa.training.tracking.metrics import METRICS_FILE

@@ -29,6 +29,9 @@ CANCELLED_ANNOTATION = "momalisa.dev/cancelled-at"
 ENDED = ("Complete", "Failed", "ValidationFailed")
 """Values of jobDeploymentStatus after which nothing happens any more."""
 
+STOPPED = "STOPPED"
+"""Value of jobStatus after which KubeRay leaves the cluster as it is."""
+
 _LOOK_EVERY_S = 2.0
 _GONE_WITHIN_S = 120.0
 _QUICK = RetryPolicy(max_attempts=3, deadline_s=20.0, attempt_timeout_s=10.0, stall_timeout_s=5.0)
@@ -77,7 +80,9 @@ def cancel(
     """
     waiting = waiting or Waiting()
     job = cluster.get(RAY_JOB, name)
-    if has_ended(job):
+    if (job.get("status") or {}).get("jobStatus") == STOPPED:
+        _delete(cluster, name, say)  # somebody stopped it through Ray: KubeRay has no rule that would end its cluster
+    elif has_ended(job):
         say(f"{name} has ended already: {_state(job)}")
     elif at_once or not _can_checkpoint(job):
         _delete(cluster, name, say)

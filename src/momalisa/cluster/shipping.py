@@ -17,7 +17,8 @@ from datetime import timedelta
 from types import FrameType
 from typing import IO
 
-from momalisa.cluster.job_folder import (
+from momalisa.errors import ConfigError, MomalisaError, StorageError
+from momalisa.job_folder import (
     DRIVER,
     ERRORS,
     EXIT_FILE,
@@ -28,8 +29,7 @@ from momalisa.cluster.job_folder import (
     RankError,
     now,
 )
-from momalisa.cluster.log_shipping import QUICK, LogShipper
-from momalisa.errors import ConfigError, MomalisaError, StorageError
+from momalisa.log_shipping import QUICK, LogShipper
 from momalisa.storage import open_store
 from momalisa.terminal import failed
 from momalisa.training.run import STOP_KEY

@@ -16,7 +16,6 @@ from momalisa.cluster.config import parse_duration
 from momalisa.cluster.dashboard import open_dashboard
 from momalisa.cluster.facts import JobFacts, RunFacts, has_started, read_run, submitter_pods
 from momalisa.cluster.follow import Pace, follow, wait
-from momalisa.cluster.job_folder import DRIVER
 from momalisa.cluster.pods import name_of
 from momalisa.cluster.prices import Prices
 from momalisa.cluster.verdict import ExitCode, verdict
@@ -34,6 +33,7 @@ from momalisa.cluster.watching import (
 from momalisa.cluster.wording import change_of, to_stderr, to_stdout
 from momalisa.cluster.wording import in_words as verdict_in_words
 from momalisa.errors import ClusterNotFoundError, ConfigError
+from momalisa.job_folder import DRIVER
 
 _WATCH_EVERY_S = 3.0
 _FOLDER = "run's folder"

@@ -8,7 +8,6 @@ from momalisa.cluster.events import describe, in_order, time_of
 from momalisa.cluster.facts import MANAGED, OUTPUT_URI, ClusterReader, JobFacts, gather, read_run
 from momalisa.cluster.follow import Pace, Say
 from momalisa.cluster.gauges import age_s, num_workers
-from momalisa.cluster.job_folder import DRIVER, JobFolder
 from momalisa.cluster.kept import recall, remember
 from momalisa.cluster.kinds import POD, RAY_JOB, Manifest
 from momalisa.cluster.pods import name_of
@@ -16,6 +15,7 @@ from momalisa.cluster.prices import Prices
 from momalisa.cluster.usage import config_of, cost_of, earlier_attempts, usage_of
 from momalisa.cluster.verdict import Verdict, verdict
 from momalisa.errors import ClusterForbiddenError, ConfigError, StorageError
+from momalisa.job_folder import DRIVER, JobFolder
 from momalisa.training.progress import format_duration
 
 _ROW = "{:<32} {:<8} {:<12} {:<12} {:>8} {:>8}  {}"

@@ -21,9 +21,9 @@ import ray.train
 from ray.train.torch import TorchTrainer
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from momalisa.cluster.job_folder import JOB_FOLDER_VARIABLE
-from momalisa.cluster.log_shipping import shipped_rank
 from momalisa.errors import InputError, IntegrityError, TrainingError
+from momalisa.job_folder import JOB_FOLDER_VARIABLE
+from momalisa.log_shipping import shipped_rank
 from momalisa.ray_session import ray_session
 from momalisa.storage import Store
 from momalisa.training.progress import ProgressBar, ProgressUpdate

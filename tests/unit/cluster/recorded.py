@@ -7,8 +7,8 @@ from typing import Any
 import yaml
 
 from momalisa.cluster.facts import JobFacts, RunFacts
-from momalisa.cluster.job_folder import ExitRecord
 from momalisa.cluster.pods import parse_time
+from momalisa.job_folder import ExitRecord
 
 FOLDER = Path(__file__).parent / "facts"
 CASES = sorted(path.stem for path in FOLDER.glob("*.yaml"))

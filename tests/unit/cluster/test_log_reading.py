@@ -5,7 +5,6 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -109,7 +108,6 @@ def test_another_driver_is_told_from_its_beginning() -> None:
     assert once.is_new("step 1")
 
 
-@pytest.mark.timeout(30)
 def test_the_reader_reads_to_the_end_and_warns_of_what_it_may_not() -> None:
     warned = threading.Event()
 

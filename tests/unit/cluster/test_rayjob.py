@@ -147,6 +147,7 @@ def test_grace_ends(tmp_path: Path) -> None:
         ({"queue": "q"}, "Suspended", "", False),
         ({"kind": "prepare", "recipe": None}, "Running", "RUNNING", False),
         ({}, "Running", "RUNNING", True),
+        ({}, "Complete", "STOPPED", False),  # through Ray's dashboard: its cluster would stay
     ],
 )
 def test_what_has_nothing_to_save_goes_at_once(

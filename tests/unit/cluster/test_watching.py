@@ -14,12 +14,12 @@ from momalisa.cluster.comparing import compare, in_words
 from momalisa.cluster.config import JobConfig, PodResources
 from momalisa.cluster.facts import RunFacts
 from momalisa.cluster.follow import Pace
-from momalisa.cluster.job_folder import part_key
 from momalisa.cluster.prices import Prices
 from momalisa.cluster.usage import cost_of, usage_of
 from momalisa.cluster.watching import follow_kept_log
 from momalisa.config import to_dict
 from momalisa.errors import ConfigError
+from momalisa.job_folder import part_key
 from momalisa.storage import Store, open_store
 from tests.unit.cluster.fake_cluster import FakeCluster, Moment, collected
 from tests.unit.cluster.recorded import load

@@ -12,8 +12,8 @@ import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from momalisa.cluster.job_folder import ERRORS, RankError, now, part_key, part_number
 from momalisa.errors import StorageError
+from momalisa.job_folder import ERRORS, RankError, now, part_key, part_number
 from momalisa.storage import RetryPolicy, Store, open_store
 
 SHIP_EVERY_S = 4.0
