@@ -11,7 +11,7 @@ from rich.console import Console
 
 from momalisa.cluster.client import Cluster
 from momalisa.cluster.manifests import OUTPUT_ANNOTATION
-from momalisa.cluster.rayjob import cancel, retry
+from momalisa.cluster.rayjob import cancel, delete, retry
 from momalisa.cluster.submitting import add_submit_arguments, begun, confirmed, duration, run_submit
 from momalisa.cluster.watch_command import add_verbs
 
@@ -24,6 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     _add_verb(verbs, "submit", "submit a training, a preparation or walks", run_submit, add_submit_arguments)
     _add_verb(verbs, "cancel", "checkpoint, end, free the GPUs", _cancel, _add_cancel_arguments)
     _add_verb(verbs, "retry", "submit an ended job again, from its last checkpoint", _retry, _add_retry_arguments)
+    _add_verb(verbs, "delete", "remove RayJobs that have ended; their runs stay", _delete, _add_delete_arguments)
     add_verbs(verbs)
 
 
@@ -58,6 +59,11 @@ def _add_retry_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--detach", action="store_true", help="do not follow the job")
 
 
+def _add_delete_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("names", nargs="+", metavar="name", help="of a job that has ended")
+    parser.add_argument("--yes", action="store_true", help="do not ask")
+
+
 def _cancel(flags: argparse.Namespace) -> int:
     console = Console(highlight=False)
     cluster = Cluster.connect(context=flags.context, namespace=flags.namespace)
@@ -78,6 +84,17 @@ def _retry(flags: argparse.Namespace) -> int:
     job = retry(cluster, flags.name, output_uri=flags.output, assignments=flags.set, say=_saying(console))
     output_uri = job["metadata"]["annotations"][OUTPUT_ANNOTATION]
     return begun(cluster, flags.name, output_uri, console, detach=flags.detach)
+
+
+def _delete(flags: argparse.Namespace) -> int:
+    console = Console(highlight=False)
+    cluster = Cluster.connect(context=flags.context, namespace=flags.namespace)
+    if not confirmed(flags.yes, f"delete {', '.join(flags.names)} in {cluster.context}/{cluster.namespace}?"):
+        console.print("nothing was deleted")
+        return 0
+    for name in flags.names:
+        delete(cluster, name, say=_saying(console))
+    return 0
 
 
 def _saying(console: Console) -> Callable[[str], None]:

@@ -1,9 +1,11 @@
-"""What changes the cluster: submit, cancel, retry. Each says what it does as it goes."""
+"""What changes the cluster: submit, cancel, retry, delete. Each says what it does as it goes."""
 
 import json
+import secrets
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -16,22 +18,32 @@ from momalisa.config import from_dict, override, to_dict
 from momalisa.errors import (
     ClusterError,
     ClusterForbiddenError,
+    ClusterRejectedError,
+    ClusterUnreachableError,
     ConfigError,
     ObjectNotFoundError,
     StorageError,
 )
-from momalisa.storage import RetryPolicy, open_store
+from momalisa.job_folder import EXIT_FILE, FOLDER
+from momalisa.storage import RetryPolicy, Store, open_store
 from momalisa.training.stopping import ask_to_stop, forget_stop
 
 JOB_KEY = "job/job.json"
 """In the run's folder: config and manifest as submitted, for when the RayJob is gone."""
+EXIT_KEY = f"{FOLDER}/{EXIT_FILE}"
 CANCELLED_ANNOTATION = "momalisa.dev/cancelled-at"
+SUBMISSION_ANNOTATION = "momalisa.dev/submission"
+"""Differs in each submission: it tells whether a RayJob is the one that was just asked for."""
 ENDED = ("Complete", "Failed", "ValidationFailed")
 """Values of jobDeploymentStatus after which nothing happens any more."""
 
 STOPPED = "STOPPED"
 """Value of jobStatus after which KubeRay leaves the cluster as it is."""
 
+_NOTHING_TO_SAVE = ("PENDING", "SUCCEEDED", "FAILED", STOPPED)
+"""Values of jobStatus; KubeRay has odd ones, or none, while it cannot reach Ray."""
+_MAX_STEM = 38
+"""Of a throw-away name, which is that of a job and nine characters."""
 _LOOK_EVERY_S = 2.0
 _GONE_WITHIN_S = 120.0
 _QUICK = RetryPolicy(max_attempts=3, deadline_s=20.0, attempt_timeout_s=10.0, stall_timeout_s=5.0)
@@ -56,17 +68,19 @@ class Waiting:
 
 
 def submit(cluster: Cluster, config: JobConfig, *, say: Say) -> Manifest:
-    """Creates the RayJob and its NetworkPolicy, and leaves word of them in the run's folder. Raises ClusterError."""
-    _forget_stop(config.output_uri, say)
-    created = cluster.create(RAY_JOB, ray_job(config))
-    try:
-        cluster.create(NETWORK_POLICY, network_policy(created))
-    except ClusterForbiddenError as e:
-        say(f"warning: the job has no NetworkPolicy of its own ({e}); where others deny all, its pods stay apart")
-    except ClusterError:
-        cluster.delete(RAY_JOB, config.name)
-        raise
-    _remember(config, created, say)
+    """Creates the RayJob and its NetworkPolicy, and leaves word of them in the run's folder. Raises ClusterError.
+
+    What was left there by an earlier submission goes only when this one is created, and before its pods can be: under
+    a name that is taken it would be that of a run in full swing.
+    """
+    output = open_store(config.output_uri, _QUICK)
+    manifest = ray_job(config)
+    manifest["metadata"]["annotations"][SUBMISSION_ANNOTATION] = secrets.token_hex(8)
+    with _whole_or_not_at_all(cluster, manifest, say):
+        created = _create(cluster, manifest)
+        _isolate(cluster, created, say)
+    _forget_earlier(output, say)
+    _remember(output, config, created, say)
     return created
 
 
@@ -83,7 +97,7 @@ def cancel(
     if (job.get("status") or {}).get("jobStatus") == STOPPED:
         _delete(cluster, name, say)  # somebody stopped it through Ray: KubeRay has no rule that would end its cluster
     elif has_ended(job):
-        say(f"{name} has ended already: {_state(job)}")
+        say(f"{name} has ended already: {_state(job)}; `momalisa jobs delete {name}` removes it")
     elif at_once or not _can_checkpoint(job):
         _delete(cluster, name, say)
     elif not _stops(cluster, job, grace_s, say, waiting):
@@ -110,12 +124,30 @@ def retry(
     if config.name != name:
         raise ConfigError(f"a retry keeps its name: drop --set name={config.name}")
     old = cluster.find(RAY_JOB, name)
-    if old is not None and not has_ended(old):
+    if old is None:
+        return submit(cluster, config, say=say)
+    if not has_ended(old):
         raise ConfigError(f"{name} has not ended ({_state(old)}): momalisa jobs cancel {name} first")
-    if old is not None:
+    _try_out(cluster, config)
+    try:
         cluster.delete(RAY_JOB, name)
         _await_gone(cluster, name, waiting or Waiting())
-    return submit(cluster, config, say=say)
+        return submit(cluster, config, say=say)
+    except BaseException:  # Ctrl-C too: what is told here may be nowhere else any more.
+        say(f"{name} could not be replaced. Try again: momalisa jobs retry {name} --output {config.output_uri}")
+        say(f"its config, should that folder have none: {json.dumps(to_dict(config))}")
+        raise
+
+
+def delete(cluster: Cluster, name: str, *, say: Say) -> None:
+    """Removes a RayJob that has ended, as those of queues never are by themselves. Its run's folder stays.
+
+    Raises ClusterNotFoundError, and ConfigError for a job that runs.
+    """
+    job = cluster.get(RAY_JOB, name)
+    if not has_ended(job):
+        raise ConfigError(f"{name} has not ended ({_state(job)}): momalisa jobs cancel {name} first")
+    _delete(cluster, name, say)
 
 
 def stored_config(cluster: Cluster, name: str, output_uri: str | None) -> JobConfig:
@@ -148,7 +180,12 @@ def _state(job: Manifest) -> str:
 def _can_checkpoint(job: Manifest) -> bool:
     """Only a training that runs has something to save, and looks for the marker."""
     is_training = (job["metadata"].get("labels") or {}).get(KIND_LABEL) == "train"
-    return is_training and (job.get("status") or {}).get("jobStatus") == "RUNNING"
+    status = job.get("status") or {}
+    return (
+        is_training
+        and status.get("jobDeploymentStatus") == "Running"
+        and status.get("jobStatus") not in _NOTHING_TO_SAVE
+    )
 
 
 def _stops(cluster: Cluster, job: Manifest, grace_s: float, say: Say, waiting: Waiting) -> bool:
@@ -199,17 +236,71 @@ def _await_gone(cluster: Cluster, name: str, waiting: Waiting) -> None:
     raise ClusterError(f"RayJob {name} is still being deleted: try again in a minute")
 
 
-def _forget_stop(output_uri: str, say: Say) -> None:
-    """Else the job would end as soon as it began."""
+def _try_out(cluster: Cluster, config: JobConfig) -> None:
+    """Whether the API server would take it, under another name: its own is not free yet. Raises ClusterError."""
+    stand_in = replace(config, name=f"{config.name[:_MAX_STEM].rstrip('-')}-{secrets.token_hex(4)}")
     try:
-        forget_stop(open_store(output_uri, _QUICK))
+        cluster.create(RAY_JOB, ray_job(stand_in), dry_run=True)
+    except ClusterRejectedError as e:
+        if "count/rayjobs.ray.io" not in str(e):  # The old one makes room.
+            raise
+
+
+@contextmanager
+def _whole_or_not_at_all(cluster: Cluster, manifest: Manifest, say: Say) -> Iterator[None]:
+    """Takes the RayJob back where what is done here does not come to its end: its pods would have no network."""
+    name = manifest["metadata"]["name"]
+    try:
+        yield
+    except (ClusterError, KeyboardInterrupt):
+        try:
+            if _find(cluster, manifest) is not None:
+                _delete(cluster, name, say)
+        except (ClusterError, KeyboardInterrupt) as e:
+            say(
+                f"warning: RayJob {name} may have been created, without a NetworkPolicy ({e or 'interrupted'}): look "
+                f"with `momalisa jobs status {name}`, end it with `momalisa jobs cancel {name} --now`"
+            )
+        raise
+
+
+def _create(cluster: Cluster, manifest: Manifest) -> Manifest:
+    """An answer that got lost says nothing of what was done: that is looked at."""
+    try:
+        return cluster.create(RAY_JOB, manifest)
+    except ClusterUnreachableError:
+        if (there := _find(cluster, manifest)) is None:
+            raise
+        return there
+
+
+def _isolate(cluster: Cluster, created: Manifest, say: Say) -> None:
+    try:
+        cluster.create(NETWORK_POLICY, network_policy(created))
+    except ClusterForbiddenError as e:
+        say(f"warning: the job has no NetworkPolicy of its own ({e}); where others deny all, its pods stay apart")
+
+
+def _find(cluster: Cluster, manifest: Manifest) -> Manifest | None:
+    """What this submission created, never somebody else's of the same name."""
+    there = cluster.find(RAY_JOB, manifest["metadata"]["name"])
+    wanted = manifest["metadata"]["annotations"][SUBMISSION_ANNOTATION]
+    is_ours = there is not None and (there["metadata"].get("annotations") or {}).get(SUBMISSION_ANNOTATION) == wanted
+    return there if is_ours else None
+
+
+def _forget_earlier(output: Store, say: Say) -> None:
+    """A wish to stop would end the job as it begins; the end of another attempt would be taken for its own."""
+    try:
+        forget_stop(output)
+        output.delete(EXIT_KEY)
     except StorageError as e:
-        say(f"note: this machine cannot write to {output_uri} ({e}); of a cancelled run, remove control/stop there")
+        say(f"note: this machine cannot write to {output.uri} ({e}); of a cancelled run, remove control/stop there")
 
 
-def _remember(config: JobConfig, created: Manifest, say: Say) -> None:
+def _remember(output: Store, config: JobConfig, created: Manifest, say: Say) -> None:
     content = {"config": to_dict(config), "manifest": created}
     try:
-        open_store(config.output_uri, _QUICK).write_bytes(JOB_KEY, json.dumps(content, indent=1).encode())
+        output.write_bytes(JOB_KEY, json.dumps(content, indent=1).encode())
     except StorageError as e:
         say(f"note: {JOB_KEY} could not be written to the run's folder ({e}); a retry needs the RayJob then")

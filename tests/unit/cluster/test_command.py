@@ -149,6 +149,15 @@ def test_cancel_and_retry(cluster: InMemory, monkeypatch: pytest.MonkeyPatch, tm
     assert cluster.get(RAY_JOB, "mona")["spec"]["backoffLimit"] == 0
 
 
+def test_ended_jobs_are_deleted(cluster: InMemory, tmp_path: Path) -> None:
+    for name in ("mona", "lisa"):
+        assert train(tmp_path, "--yes", "--detach", "--name", name) == 0
+        cluster.objects["RayJob", name]["status"] = {"jobDeploymentStatus": "Complete"}
+    assert cli.main(["jobs", "delete", "mona", "lisa", "--yes"]) == 0
+    assert not cluster.list(RAY_JOB)
+    assert cli.main(["jobs", "delete", "mona", "--yes"]) == 1
+
+
 def test_a_job_that_is_not_there(cluster: InMemory, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["jobs", "cancel", "mona", "--yes"]) == 1
     assert "mona" in capsys.readouterr().err

@@ -7,7 +7,17 @@ from typing import Any
 import pytest
 
 from momalisa.cluster.kinds import BATCH_JOB, POD, RAY_JOB
-from momalisa.cluster.rayjob import CANCELLED_ANNOTATION, JOB_KEY, Waiting, cancel, retry, stored_config, submit
+from momalisa.cluster.rayjob import (
+    CANCELLED_ANNOTATION,
+    EXIT_KEY,
+    JOB_KEY,
+    Waiting,
+    cancel,
+    delete,
+    retry,
+    stored_config,
+    submit,
+)
 from momalisa.config import to_dict
 from momalisa.errors import (
     AccessDeniedError,
@@ -15,6 +25,7 @@ from momalisa.errors import (
     ClusterError,
     ClusterNotFoundError,
     ClusterRejectedError,
+    ClusterUnreachableError,
     ConfigError,
     StorageError,
     UnavailableError,
@@ -63,16 +74,67 @@ def test_a_job_comes_with_its_network_and_leaves_word(tmp_path: Path) -> None:
     assert stored["manifest"]["kind"] == "RayJob"
 
 
-def test_an_earlier_wish_to_stop_is_forgotten(tmp_path: Path) -> None:
-    open_store(tmp_path / "run").write_bytes(STOP_KEY, b"")
+def test_what_an_earlier_submission_left_is_forgotten(tmp_path: Path) -> None:
+    for key in (STOP_KEY, EXIT_KEY):
+        open_store(tmp_path / "run").write_bytes(key, b"")
     submitted(tmp_path)
     assert not (tmp_path / "run" / STOP_KEY).exists()
+    assert not (tmp_path / "run" / EXIT_KEY).exists()
 
 
-def test_a_name_is_taken_once(tmp_path: Path) -> None:
+def test_a_name_is_taken_once_and_its_run_left_alone(tmp_path: Path) -> None:
     cluster = submitted(tmp_path)
+    open_store(tmp_path / "run").write_bytes(STOP_KEY, b"")
     with pytest.raises(ClusterConflictError):
         submit(cluster, job(tmp_path), say=Said())
+    assert cluster.find(RAY_JOB, NAME)
+    assert (tmp_path / "run" / STOP_KEY).exists()
+
+
+class LosesAnswers(InMemory):
+    """Creates the RayJob; then the connection breaks, or somebody loses patience."""
+
+    def __init__(self, failure: BaseException) -> None:
+        super().__init__()
+        self._failure = failure
+
+    def create(self, kind: Any, manifest: Any, *, dry_run: bool = False) -> Any:
+        created = super().create(kind, manifest, dry_run=dry_run)
+        if kind == RAY_JOB:
+            raise self._failure
+        return created
+
+
+def test_a_job_whose_answer_was_lost_is_looked_for(tmp_path: Path) -> None:
+    cluster = LosesAnswers(ClusterUnreachableError("timed out"))
+    assert submit(cluster, job(tmp_path), say=Said())["metadata"]["name"] == NAME
+    assert [kind for kind, _ in cluster.objects] == ["RayJob", "NetworkPolicy"]
+
+
+def test_an_interrupt_leaves_no_job_without_a_network(tmp_path: Path) -> None:
+    cluster, said = LosesAnswers(KeyboardInterrupt()), Said()
+    with pytest.raises(KeyboardInterrupt):
+        submit(cluster, job(tmp_path), say=said)
+    assert not cluster.objects
+    assert "is deleted" in said
+
+
+def test_an_api_server_that_goes_away_meanwhile_leaves_a_warning(tmp_path: Path) -> None:
+    cluster, said = InMemory(), Said()
+    away = ClusterUnreachableError("timed out")
+    cluster.failing |= {("create", "NetworkPolicy"): away, ("get", "RayJob"): away}
+    with pytest.raises(ClusterUnreachableError):
+        submit(cluster, job(tmp_path), say=said)
+    assert "may have been created, without a NetworkPolicy" in said
+
+
+def test_a_lost_answer_about_somebody_elses_job_touches_nothing(tmp_path: Path) -> None:
+    cluster, said = submitted(tmp_path), Said()
+    cluster.failing["create", "RayJob"] = ClusterUnreachableError("timed out")
+    with pytest.raises(ClusterUnreachableError):
+        submit(cluster, job(tmp_path), say=said)
+    assert cluster.find(RAY_JOB, NAME)
+    assert not said
 
 
 def test_a_network_that_is_refused_takes_the_job_along(tmp_path: Path) -> None:
@@ -120,6 +182,16 @@ def test_a_training_ends_with_a_checkpoint(tmp_path: Path) -> None:
     assert "has ended" in said
     assert "their GPUs are free" in said
     assert 40 < time.now < 45
+
+
+@pytest.mark.parametrize("job_status", ["", "Failure"])
+def test_a_training_that_kuberay_lost_sight_of_may_save_too(tmp_path: Path, job_status: str) -> None:
+    cluster, time = submitted(tmp_path), Time()
+    state(cluster, "Running", job_status)
+    cluster.on_call = lambda *_: state(cluster, "Failed") if time.now > 5 else None
+    cancel(cluster, NAME, grace_s=60, say=Said(), waiting=waiting(time))
+    assert (tmp_path / "run" / STOP_KEY).exists()
+    assert cluster.find(RAY_JOB, NAME)
 
 
 def test_a_queued_training_leaves_no_cluster(tmp_path: Path) -> None:
@@ -202,6 +274,41 @@ def test_a_retry_is_the_same_job_again(tmp_path: Path) -> None:
     assert "status" not in there
     assert there["spec"]["activeDeadlineSeconds"] == 7200
     assert not (tmp_path / "run" / STOP_KEY).exists()
+
+
+def test_a_retry_that_would_be_refused_deletes_nothing(tmp_path: Path) -> None:
+    cluster = submitted(tmp_path)
+    state(cluster, "Failed", "FAILED")
+    cluster.failing["dry-run", "RayJob"] = ClusterRejectedError("not an image that may run here")
+    with pytest.raises(ClusterRejectedError):
+        retry(cluster, NAME, output_uri=None, assignments=[], say=Said(), waiting=waiting(Time()))
+    assert cluster.find(RAY_JOB, NAME)
+    (tried,) = [name for verb, _, name in cluster.calls if verb == "dry-run"]
+    assert tried.startswith(NAME)
+    assert tried != NAME
+    cluster.failing["dry-run", "RayJob"] = ClusterRejectedError("exceeded quota: jobs, count/rayjobs.ray.io=1")
+    retry(cluster, NAME, output_uri=None, assignments=[], say=Said(), waiting=waiting(Time()))
+
+
+def test_a_retry_that_fails_half_way_tells_what_is_left_of_the_job(tmp_path: Path) -> None:
+    cluster, said = submitted(tmp_path), Said()
+    state(cluster, "Failed", "FAILED")
+    cluster.failing["create", "RayJob"] = ClusterRejectedError("no")
+    with pytest.raises(ClusterRejectedError):
+        retry(cluster, NAME, output_uri=None, assignments=[], say=said, waiting=waiting(Time()))
+    assert f"momalisa jobs retry {NAME} --output" in said
+    assert json.loads(said[-1].partition(": ")[2]) == to_dict(job(tmp_path))
+
+
+def test_only_what_has_ended_is_deleted(tmp_path: Path) -> None:
+    cluster = submitted(tmp_path)
+    with pytest.raises(ConfigError, match=f"cancel {NAME} first"):
+        delete(cluster, NAME, say=Said())
+    state(cluster, "Complete", "SUCCEEDED")
+    delete(cluster, NAME, say=Said())
+    assert cluster.find(RAY_JOB, NAME) is None
+    with pytest.raises(ClusterNotFoundError):
+        delete(cluster, NAME, say=Said())
 
 
 def test_a_retry_outlives_the_rayjob(tmp_path: Path) -> None:
