@@ -11,6 +11,8 @@ _QUANTITY = re.compile(r"([+-]?[0-9.]+(?:[eE][+-]?[0-9]+)?)(m|[kMGTPE]i?|Ki)?")
 _SUFFIXES = {"": 1.0, "m": 1e-3, "k": 1e3}
 _SUFFIXES |= {letter: 1000.0**power for power, letter in enumerate("MGTPE", 2)}
 _SUFFIXES |= {f"{letter}i": 1024.0**power for power, letter in enumerate("KMGTPE", 1)}
+COUNT_OF_JOBS = "count/rayjobs.ray.io"
+"""What a quota calls the number of RayJobs, ended ones too."""
 _BLOCKING = ("NoSchedule", "NoExecute")
 _PLAIN_NAMES = {"cpu": "requests.cpu", "memory": "requests.memory", "count/pods": "pods"}
 _OWN_TAINTS = ("nvidia.com/gpu",)
@@ -44,18 +46,23 @@ def asked(pod: Mapping[str, Any], kind: str = "requests") -> Amounts:
 
 
 def quota_problems(quota: Manifest, job: Manifest) -> list[str]:
-    """What of a quota the job would exceed now; one whose scope it is not in says nothing."""
+    """What of a quota the job would exceed now; one whose scope it is not in says nothing.
+
+    A job that is created suspended has no pods until a queue admits it: what others use now is nothing to it.
+    """
     pods = [(pod, count) for _, pod, count in job_pods(job) if _in_scope(quota["spec"], pod)]
-    needed = _quota_needs(pods) | {"count/rayjobs.ray.io": 1.0}
+    needed = _quota_needs(pods) | {COUNT_OF_JOBS: 1.0}
     status = quota.get("status") or {}
     problems = []
     for name, hard in (status.get("hard") or quota["spec"].get("hard") or {}).items():
         need = needed.get(_PLAIN_NAMES.get(name, name), 0.0)
-        used = quantity((status.get("used") or {}).get(name, 0))
+        waits = job["spec"].get("suspend") and name != COUNT_OF_JOBS
+        used = 0.0 if waits else quantity((status.get("used") or {}).get(name, 0))
         if need and used + need > quantity(hard) * (1 + 1e-9):
+            on_top = "" if waits else f" on top of the {in_words(name, used)} in use"
             problems.append(
-                f"{name}: {in_words(name, need)} on top of the {in_words(name, used)} in use are more than the "
-                f"{in_words(name, quantity(hard))} of quota {quota['metadata']['name']}"
+                f"{name}: {in_words(name, need)}{on_top} are more than the {in_words(name, quantity(hard))} of quota "
+                f"{quota['metadata']['name']}"
             )
     return problems
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from momalisa.cluster.capacity import job_pods, limit_problems, node_problem, quota_problems
+from momalisa.cluster.capacity import COUNT_OF_JOBS, job_pods, limit_problems, node_problem, quota_problems
 from momalisa.cluster.client import (
     EVENT,
     LIMIT_RANGE,
@@ -193,9 +193,15 @@ def _quota(asked: _Asked) -> Iterator[Finding]:
     quotas = asked.cluster.list(RESOURCE_QUOTA)
     problems = [problem for quota in quotas for problem in quota_problems(quota, asked.job)]
     for problem in problems:
-        yield _failed(problem, "wait until other jobs end, --num-workers fewer, or ask for more")
+        yield _failed(problem, _quota_fix(problem, asked.config))
     if not problems:
         yield _ok(f"it fits into {len(quotas)} quota{'s' if len(quotas) != 1 else ''}")
+
+
+def _quota_fix(problem: str, config: JobConfig) -> str:
+    if problem.startswith(COUNT_OF_JOBS):
+        return "momalisa jobs list, then momalisa jobs delete NAME … of those that have ended"
+    return f"{'' if config.queue else 'wait until other jobs end, '}--num-workers fewer, or ask for more"
 
 
 def _limits(asked: _Asked) -> Iterator[Finding]:

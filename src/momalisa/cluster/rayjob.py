@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
+from momalisa.cluster.capacity import COUNT_OF_JOBS
 from momalisa.cluster.client import BATCH_JOB, POD, RAY_JOB, Cluster
 from momalisa.cluster.config import JobConfig
 from momalisa.cluster.isolation import RUN_LABEL, network_policy
@@ -242,7 +243,7 @@ def _try_out(cluster: Cluster, config: JobConfig) -> None:
     try:
         cluster.create(RAY_JOB, ray_job(stand_in), dry_run=True)
     except ClusterRejectedError as e:
-        if "count/rayjobs.ray.io" not in str(e):  # The old one makes room.
+        if COUNT_OF_JOBS not in str(e):  # The old one makes room.
             raise
 
 

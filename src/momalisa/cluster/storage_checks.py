@@ -1,5 +1,6 @@
 """What a job reads and writes, looked at from this machine as far as it may."""
 
+import time
 from collections.abc import Callable, Iterator
 from typing import Literal
 
@@ -8,8 +9,9 @@ from pydantic import ValidationError
 from momalisa.artworks.manifest import MANIFEST_NAME, DatasetManifest
 from momalisa.cluster.config import JobConfig, train_model
 from momalisa.errors import AccessDeniedError, ObjectNotFoundError, StorageError, UriError
-from momalisa.storage import RetryPolicy, open_store
+from momalisa.storage import RetryPolicy, Store, open_store
 from momalisa.storage.uri import parse_uri
+from momalisa.training.lease import OWNER_KEY, Owner
 from momalisa.training.run import RUN_FILE
 
 Found = tuple[Literal["ok", "unknown", "failed"], str, str]
@@ -82,8 +84,21 @@ def _dataset(uri: str) -> Iterator[Found]:
 
 
 def _output(uri: str) -> Iterator[Found]:
-    there = open_store(uri, _QUICK).exists(RUN_FILE)
+    store = open_store(uri, _QUICK)
+    owner = _owner(store)
+    if owner is not None and not owner.is_gone:
+        at_work = f"a run is at work in the output (on {owner.node}, heard of {time.time() - owner.renewed:.0f} s ago)"
+        yield "failed", at_work, "another --output; or cancel that one, and wait two minutes where it was killed"
+        return
+    there = store.exists(RUN_FILE)
     yield "ok", "there is a run in the output: it will go on" if there else "the output is new", ""
+
+
+def _owner(store: Store) -> Owner | None:
+    try:
+        return Owner.model_validate_json(store.read_bytes(OWNER_KEY))
+    except (ObjectNotFoundError, ValidationError):  # The latter is of another version; the job itself will tell.
+        return None
 
 
 def _model(config: JobConfig) -> Iterator[Found]:

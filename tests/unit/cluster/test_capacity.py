@@ -34,6 +34,15 @@ def test_a_quota_counts_what_is_used_already() -> None:
     assert "4 on top of the 5 in use are more than the 8 of quota jobs" in problem
 
 
+def test_a_queued_job_does_not_mind_what_others_use_now() -> None:
+    queued = ray_job(config(queue="gpus", min_workers=None))
+    assert quota_problems(quota({"requests.nvidia.com/gpu": "8"}, {"requests.nvidia.com/gpu": "8"}), queued) == []
+    (problem,) = quota_problems(quota({"requests.nvidia.com/gpu": "3"}, {"requests.nvidia.com/gpu": "3"}), queued)
+    assert problem == "requests.nvidia.com/gpu: 4 are more than the 3 of quota jobs"
+    jobs = quota({"count/rayjobs.ray.io": "100"}, {"count/rayjobs.ray.io": "100"})
+    assert "1 on top of the 100 in use" in quota_problems(jobs, queued)[0]
+
+
 @pytest.mark.parametrize(
     ("name", "fits", "short"),
     [

@@ -1,6 +1,7 @@
 """Everything is looked at, everything is told, and what may not be looked at is never said to be well."""
 
 import json
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -19,7 +20,7 @@ from momalisa.cluster.kinds import (
     SERVICE_ACCOUNT,
 )
 from momalisa.cluster.preflight import Finding, has_failed, preflight
-from momalisa.errors import AccessDeniedError, ClusterRejectedError, ClusterUnreachableError
+from momalisa.errors import AccessDeniedError, ClusterRejectedError, ClusterUnreachableError, ObjectNotFoundError
 from momalisa.storage import Store
 from tests.unit.cluster.examples import config
 from tests.unit.cluster.namespace_in_memory import InMemory
@@ -33,6 +34,8 @@ def bucket(monkeypatch: pytest.MonkeyPatch) -> dict[str, bytes]:
     objects: dict[str, bytes] = {f"{DATA}/manifest.json": b"{"}
 
     def read(store: Store, key: str, *_: Any) -> bytes:
+        if store.uri_of(key) not in objects:
+            raise ObjectNotFoundError(key)
         return objects[store.uri_of(key)]
 
     monkeypatch.setattr(Store, "read_bytes", read)
@@ -77,6 +80,11 @@ def test_a_healthy_cluster_takes_it() -> None:
 
 def put_quota(cluster: InMemory) -> None:
     cluster.put(RESOURCE_QUOTA, "q", spec={}, status={"hard": {"requests.nvidia.com/gpu": "3"}})
+
+
+def put_full_of_jobs(cluster: InMemory) -> None:
+    full = {"count/rayjobs.ray.io": "100"}
+    cluster.put(RESOURCE_QUOTA, "q", spec={}, status={"hard": full, "used": full})
 
 
 def put_limits(cluster: InMemory) -> None:
@@ -133,6 +141,15 @@ def test_each_failure_is_found_and_has_a_fix(name: str) -> None:
     assert any(words in f.words for f in failed), findings[check]
     assert all(f.fix for f in failed)
     assert not any(verb == "create" for verb, _, _ in cluster.calls)
+
+
+def test_a_namespace_full_of_ended_jobs_is_told_from_one_without_gpus() -> None:
+    cluster = healthy()
+    put_full_of_jobs(cluster)
+    (finding,) = found(cluster)["quota"]
+    assert "momalisa jobs delete" in finding.fix
+    put_quota(cluster)
+    assert "--num-workers fewer" in found(cluster)["quota"][0].fix
 
 
 UNREADABLE = {
@@ -203,6 +220,15 @@ def test_a_bucket_may_be_closed_to_this_machine(monkeypatch: pytest.MonkeyPatch)
 def test_a_run_that_is_there_is_told(bucket: dict[str, bytes]) -> None:
     bucket[f"{OUTPUT}/run.json"] = json.dumps({}).encode()
     assert any("it will go on" in f.words for f in found(healthy())["storage"])
+
+
+@pytest.mark.parametrize(("silent_s", "outcome"), [(5, "failed"), (500, "ok")])
+def test_a_run_that_is_at_work_is_not_disturbed(bucket: dict[str, bytes], silent_s: float, outcome: str) -> None:
+    owner = {"token": "t", "node": "head-7", "pid": 1, "renewed": time.time() - silent_s}
+    bucket |= {f"{OUTPUT}/run.json": b"{}", f"{OUTPUT}/control/owner.json": json.dumps(owner).encode()}
+    (finding,) = [f for f in found(healthy())["storage"] if "output" in f.words]
+    assert finding.outcome == outcome
+    assert ("at work" in finding.words, "--output" in finding.fix) == (outcome == "failed",) * 2
 
 
 def test_a_model_in_a_bucket_is_looked_for(bucket: dict[str, bytes]) -> None:
