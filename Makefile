@@ -39,18 +39,25 @@ demo: $(STAMP)  ## draw artworks, make shards, fine-tune the miniature model, pr
 serve: $(STAMP)  ## the service and its page on this machine, with the miniature model (ARGS="--port 8000 --model URI")
 	@$(BIN)/python serve/app.py --open $(ARGS)
 
-# What the three have in common; IMAGE may also be in the environment, as MOMALISA_IMAGE.
+# What the three have in common; IMAGE may also be in the environment, as MOMALISA_IMAGE. NAME is taken from the command
+# line alone: WSL, for one, exports the machine's. Whatever goes wrong, make's own exit code is 2.
 SUBMIT = $(BIN)/momalisa jobs submit $(1) --data "$(DATA)" --output "$(OUTPUT)" \
-	$(if $(NAME),--name "$(NAME)") $(if $(IMAGE),--image "$(IMAGE)") $(if $(NUM_WORKERS),--num-workers "$(NUM_WORKERS)") \
+	$(if $(filter command,$(origin NAME)),--name "$(NAME)") $(if $(IMAGE),--image "$(IMAGE)") $(if $(NUM_WORKERS),--num-workers "$(NUM_WORKERS)") \
 	$(if $(QUEUE),--queue "$(QUEUE)") $(if $(CONTEXT),--context "$(CONTEXT)") $(if $(NAMESPACE),--namespace "$(NAMESPACE)")
 
-submit-train: $(STAMP)  ## train on a cluster: RECIPE=sd14_full DATA=gs://… OUTPUT=gs://… [IMAGE NUM_WORKERS QUEUE CONTEXT ARGS]
+# Said before anything is installed.
+NEEDED := $(addprefix needs-,RECIPE DATA OUTPUT MODEL)
+.PHONY: $(NEEDED)
+$(NEEDED): needs-%:
+	@$(if $($*),:,$(error $* is missing: make $(MAKECMDGOALS) $*=…; `make help` shows all that it takes))
+
+submit-train: needs-RECIPE needs-DATA needs-OUTPUT $(STAMP)  ## train on a cluster: RECIPE=sd14_full DATA=gs://… OUTPUT=gs://… [IMAGE NAME NUM_WORKERS QUEUE CONTEXT ARGS]
 	@$(call SUBMIT,train) --recipe "$(RECIPE)" $(ARGS)
 
-submit-prepare: $(STAMP)  ## make shards on a cluster: DATA=gs://artworks OUTPUT=gs://dataset [… ARGS]
+submit-prepare: needs-DATA needs-OUTPUT $(STAMP)  ## make shards on a cluster: DATA=gs://artworks OUTPUT=gs://dataset [… ARGS]
 	@$(call SUBMIT,prepare) $(ARGS)
 
-submit-walk: $(STAMP)  ## make walks on a cluster: MODEL=gs://… DATA=gs://requests.jsonl OUTPUT=gs://… [… ARGS]
+submit-walk: needs-MODEL needs-DATA needs-OUTPUT $(STAMP)  ## make walks on a cluster: MODEL=gs://… DATA=gs://requests.jsonl OUTPUT=gs://… [… ARGS]
 	@$(call SUBMIT,walk) --model "$(MODEL)" $(ARGS)
 
 lint: $(STAMP)  ## ruff: errors and format

@@ -170,7 +170,14 @@ def train_model(config: JobConfig) -> str:
 
 
 def worker_of(resources: ResourcesConfig, *, gpus: int | None, memory_gib: float | None) -> PodResources:
-    """A pod for one training worker; GPUs or memory may be given otherwise."""
+    """A pod for one training worker; GPUs or memory may be given otherwise.
+
+    Raises ConfigError for fewer GPUs than the recipe needs: its workers would never be placed.
+    """
+    if resources.use_gpu and gpus == 0:
+        raise ConfigError(
+            "this recipe's workers need a GPU: drop --gpus-per-worker 0, or --set resources.use_gpu=false"
+        )
     return PodResources(
         cpus=resources.cpus_per_worker,
         memory_gib=resources.memory_gib_per_worker if memory_gib is None else memory_gib,
@@ -180,6 +187,8 @@ def worker_of(resources: ResourcesConfig, *, gpus: int | None, memory_gib: float
 
 def name_from(output_uri: str) -> str:
     """A job's name from its run's folder. Raises ConfigError where nothing of it could be a name."""
+    if not output_uri:
+        raise ConfigError("no output: give the run's folder, --output gs://bucket/folder")
     last = output_uri.rstrip("/").rsplit("/", 1)[-1].lower()
     name = re.sub(r"[^a-z0-9]+", "-", last).strip("-")[:MAX_NAME].rstrip("-")
     if name and name[0].isdigit():

@@ -36,7 +36,7 @@ class State(StrEnum):
 
 
 class ExitCode:
-    """Of `follow` and `wait`, and so of `make submit-train`."""
+    """Of `submit`, `follow` and `wait`. Make turns whatever is not 0 into a 2 of its own."""
 
     SUCCEEDED = 0
     FAILED = 1

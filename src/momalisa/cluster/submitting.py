@@ -187,7 +187,7 @@ def _of_others(flags: argparse.Namespace) -> dict[str, Any]:
         raise ConfigError(f"--recipe and --set are a training's, not of {flags.kind}")
     arguments = shlex.split(flags.job_args)
     if flags.kind == "walk":
-        if flags.model is None:
+        if not flags.model:
             raise ConfigError("walks need a model: --model, a hub id, a URI or tiny")
         arguments = ["--model", flags.model, *arguments]
     is_walk = flags.kind == "walk"

@@ -127,6 +127,7 @@ def test_walks_and_preparations(cluster: InMemory, capsys: pytest.CaptureFixture
     prepare = yaml.safe_load(capsys.readouterr().out)["spec"]["entrypoint"]
     assert prepare.endswith("--input gs://museum/in --output gs://museum/out --caption-template '{title}'")
     assert other("walk") == 2
+    assert other("walk", "--model", "") == 2
     assert other("prepare", "--set", "a=b") == 2
     assert other("train") == 2
 

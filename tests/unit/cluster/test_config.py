@@ -50,6 +50,13 @@ def test_resources_are_the_recipes() -> None:
     assert worker_of(demo, gpus=None, memory_gib=None).gpus == 0
 
 
+def test_a_recipe_for_gpus_gets_some() -> None:
+    with pytest.raises(ConfigError, match="use_gpu=false"):
+        worker_of(train_config("sd14_full", [], None).resources, gpus=0, memory_gib=None)
+    without = ["resources.use_gpu=false", "engine.precision=fp32"]
+    assert worker_of(train_config("sd14_full", without, None).resources, gpus=0, memory_gib=None).gpus == 0
+
+
 def test_a_typo_fails_at_submission() -> None:
     with pytest.raises(ConfigError, match="max_steps"):
         train_config("demo", ["max_step=3"], None)
@@ -72,6 +79,8 @@ def test_a_name_comes_from_the_folder(uri: str, name: str) -> None:
 def test_a_folder_without_letters_names_nothing() -> None:
     with pytest.raises(ConfigError, match="--name"):
         name_from("gs://b/runs/___")
+    with pytest.raises(ConfigError, match="--output"):
+        name_from("")
 
 
 @pytest.mark.parametrize(("text", "seconds"), [("90", 90), ("90s", 90), ("30m", 1800), ("24h", 86400), ("7d", 604800)])
