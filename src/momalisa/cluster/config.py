@@ -20,6 +20,7 @@ MAX_NAME = 47
 _NAME = re.compile(r"[a-z]([-a-z0-9]*[a-z0-9])?")
 _LABEL_VALUE = re.compile(r"([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_SECRETIVE = ("TOKEN", "KEY", "SECRET", "PASSWORD")
 _SECRET_KEY = re.compile(r"[a-z0-9]([-a-z0-9.]*[a-z0-9])?/[-._a-zA-Z0-9]+")
 
 
@@ -88,6 +89,7 @@ class JobConfig:
     keep_job_s: int = 7 * 24 * 3600
     """For how long the RayJob itself is kept after the end."""
     env: dict[str, str] = field(default_factory=dict)
+    """In plain text in the RayJob and in the run's folder."""
     secret_env: dict[str, str] = field(default_factory=dict)
     """Variables from Secrets that the namespace allows: `HF_TOKEN` → `secret/key`."""
     owner: str = "unknown"
@@ -128,6 +130,11 @@ class JobConfig:
         self._check_environment()
 
     def _check_environment(self) -> None:
+        for name in self.env:
+            _require(
+                not name.upper().endswith(_SECRETIVE),
+                f"{name} sounds like a secret, and --env is stored for all to read: --secret-env {name}=SECRET/KEY",
+            )
         for name in (*self.env, *self.secret_env):
             _require(bool(_VARIABLE.fullmatch(name)), f"{name!r} is no variable's name: --env NAME=VALUE")
         for name, source in self.secret_env.items():

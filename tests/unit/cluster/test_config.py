@@ -24,6 +24,8 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"keep_cluster_s": 10**7}, "--keep-cluster"),
     ({"owner": "mona lisa"}, "--owner"),
     ({"env": {"1": "x"}}, "--env"),
+    ({"env": {"WANDB_API_KEY": "x"}}, "--secret-env WANDB_API_KEY=SECRET/KEY"),
+    ({"env": {"db_password": "x"}}, "--secret-env"),
     ({"secret_env": {"TOKEN": "hub"}}, "--secret-env"),
     ({"env": {"T": "x"}, "secret_env": {"T": "hub/t"}}, "drop one"),
 ]
