@@ -77,7 +77,7 @@ def _add_resources(parser: argparse.ArgumentParser) -> None:
 def _add_course(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("course")
     group.add_argument("--queue", metavar="Q", help="wait in this queue until all of it fits")
-    group.add_argument("--priority-class", metavar="P")
+    group.add_argument("--priority-class", metavar="P", help="momalisa-low, -normal or -urgent; none is below low")
     group.add_argument("--deadline", type=duration, default=24 * 3600, metavar="24h", help="of one attempt")
     group.add_argument("--start-deadline", type=duration, default=1800, metavar="30m", help="to be running")
     group.add_argument("--retries", type=int, default=2, metavar="N", help="with a new cluster, after failures")

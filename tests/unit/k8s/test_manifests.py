@@ -9,8 +9,11 @@ from typing import Any
 import pytest
 import yaml
 
+from momalisa.cluster.capacity import job_pods
+from momalisa.cluster.manifests import ray_job
 from tests.support.kustomized import K8S, built, has_kubectl, named, of_kind
 from tests.support.rbac import may
+from tests.unit.cluster.examples import config
 
 FOLDERS = ["base", "cluster", "overlays/gke", "overlays/one-machine"]
 CLUSTER_WIDE = {
@@ -53,6 +56,14 @@ def test_what_must_be_filled_in_is_documented_and_nothing_else() -> None:
     assert in_overlay == set(PLACEHOLDER.findall((K8S / "README.md").read_text()))
     for folder in ("base", "cluster", "overlays/one-machine"):
         assert not PLACEHOLDER.search(json.dumps(_build(folder)))
+
+
+def test_a_job_that_names_no_priority_is_below_all_that_are_there() -> None:
+    classes = {each["metadata"]["name"]: each for each in of_kind(built("cluster"), "PriorityClass")}
+    assert not any("priorityClassName" in pod for _, pod, _ in job_pods(ray_job(config())))
+    assert not any(each.get("globalDefault") for each in classes.values())
+    assert min(each["value"] for each in classes.values()) > 0
+    assert "names no class has 0, below all of these" in classes["momalisa-normal"]["description"]
 
 
 def test_the_namespace_is_restricted_at_a_pinned_version() -> None:
