@@ -85,7 +85,7 @@ class JobConfig:
     backoff_limit: int = 2
     """Whole new clusters after failures; each goes on from the last checkpoint."""
     keep_cluster_s: int = 300
-    """For how long the head is kept after the end, without its workers: logs and dashboard."""
+    """For how long the head is kept after the end, without its workers: logs and dashboard. See `head_stays_s`."""
     keep_job_s: int = 7 * 24 * 3600
     """For how long the RayJob itself is kept after the end."""
     env: dict[str, str] = field(default_factory=dict)
@@ -158,6 +158,14 @@ class JobConfig:
     def is_elastic(self) -> bool:
         """Whether the number of workers may change."""
         return self.least_workers < self.num_workers
+
+    @property
+    def head_stays_s(self) -> int:
+        """For how long the head really stays: not where it would hold GPUs.
+
+        Of a cluster that scales itself KubeRay deletes no workers, and its autoscaler keeps the least number.
+        """
+        return 0 if self.autoscale and self.is_elastic else self.keep_cluster_s
 
 
 def train_config(name: str, assignments: Sequence[str], num_workers: int | None) -> TrainConfig:

@@ -101,8 +101,8 @@ def _ending(config: JobConfig) -> dict[str, Any]:
         return {"suspend": True, "shutdownAfterJobFinishes": True, "ttlSecondsAfterFinished": QUEUED_TTL_S}
     # `Failed` also says that a deadline passed, which leaves the Ray job's own status as it was.
     conditions: list[dict[str, Any]] = [{"jobStatus": "SUCCEEDED"}, {"jobDeploymentStatus": "Failed"}]
-    steps = [("DeleteCluster", config.keep_cluster_s), ("DeleteSelf", config.keep_job_s)]
-    if not config.autoscale:  # KubeRay refuses it there; the autoscaler itself removes idle workers.
+    steps = [("DeleteCluster", config.head_stays_s), ("DeleteSelf", config.keep_job_s)]
+    if not config.autoscale:  # KubeRay refuses it there; the autoscaler itself removes idle workers, or all goes.
         steps.insert(0, ("DeleteWorkers", 0))
     rules = [
         {"policy": policy, "condition": {**condition, "ttlSeconds": ttl_s}}

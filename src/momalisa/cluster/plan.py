@@ -98,7 +98,9 @@ def _created(config: JobConfig) -> str:
 def _afterwards(config: JobConfig) -> str:
     if config.queue:
         return f"the cluster goes after {format_duration(QUEUED_TTL_S)}; the RayJob stays until `momalisa jobs delete`"
-    head = format_duration(config.keep_cluster_s)
     job = f"{config.keep_job_s // 86400}d" if config.keep_job_s >= 86400 else format_duration(config.keep_job_s)
     workers = "workers go when idle" if config.autoscale else "workers go at once"
-    return f"{workers}, the head after {head}, the RayJob after {job}; logs stay in the run's folder"
+    pods = f"{workers}, the head after {format_duration(config.head_stays_s)}"
+    if config.head_stays_s == 0:
+        pods = "the cluster goes at once"
+    return f"{pods}, the RayJob after {job}; logs stay in the run's folder"

@@ -4,6 +4,7 @@ import json
 import os
 import shlex
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -45,6 +46,17 @@ def test_arguments_reach_the_job_as_they_are() -> None:
     # The submitter's shell takes the quotes away once; `ray job submit` joins the words as shlex does, for the head's.
     words = shlex.split(shlex.join(shlex.split(ray_job(job)["spec"]["entrypoint"])))
     assert words[-2:] == list(job.arguments)
+
+
+def seconds_of_clusters(**changes: Any) -> set[int]:
+    rules = ray_job(config(**changes))["spec"]["deletionStrategy"]["deletionRules"]
+    return {rule["condition"]["ttlSeconds"] for rule in rules if rule["policy"] == "DeleteCluster"}
+
+
+def test_no_idle_cluster_holds_gpus() -> None:
+    assert seconds_of_clusters(autoscale=True) == {0}  # its autoscaler keeps two workers
+    assert seconds_of_clusters(autoscale=True, min_workers=None) == {300}  # here none
+    assert seconds_of_clusters() == {300}  # here KubeRay deletes them
 
 
 def test_gpus_come_from_the_workers_alone() -> None:

@@ -32,6 +32,9 @@ def test_spot_and_autoscaling_are_told() -> None:
     assert "15–30 s" in told["loss of a node"]
     assert "2–4 workers" in told["creates"]
     assert told["workers"].endswith("autoscaled; on spot nodes")
+    assert told["afterwards"].startswith("the cluster goes at once, the RayJob after 7d")
+    assert plan(autoscale=True, min_workers=None)["afterwards"].startswith("workers go when idle, the head after 5m")
+    assert plan()["afterwards"].startswith("workers go at once, the head after 5m")
 
 
 def test_a_queue_is_told() -> None:
