@@ -14,29 +14,16 @@ from typing import Any
 
 import kubernetes.config
 import urllib3
+import yaml
 from kubernetes.client import ApiClient, Configuration
 from kubernetes.client.exceptions import ApiException
 from kubernetes.config.config_exception import ConfigException
+from kubernetes.config.kube_config import KUBE_CONFIG_DEFAULT_LOCATION, KubeConfigMerger
 from kubernetes.stream.ws_client import portforward_call
 
 from momalisa.cluster.answers import GoneError, TransientError, persistently, refusal
 from momalisa.cluster.forwarding import forwarding
-from momalisa.cluster.kinds import ACCESS_REVIEW
-from momalisa.cluster.kinds import BATCH_JOB as BATCH_JOB
-from momalisa.cluster.kinds import CRD as CRD
-from momalisa.cluster.kinds import EVENT as EVENT
-from momalisa.cluster.kinds import LIMIT_RANGE as LIMIT_RANGE
-from momalisa.cluster.kinds import NAMESPACE as NAMESPACE
-from momalisa.cluster.kinds import NODE as NODE
-from momalisa.cluster.kinds import POD as POD
-from momalisa.cluster.kinds import RAY_CLUSTER as RAY_CLUSTER
-from momalisa.cluster.kinds import RAY_JOB as RAY_JOB
-from momalisa.cluster.kinds import RESOURCE_QUOTA as RESOURCE_QUOTA
-from momalisa.cluster.kinds import SECRET as SECRET
-from momalisa.cluster.kinds import SERVICE as SERVICE
-from momalisa.cluster.kinds import SERVICE_ACCOUNT as SERVICE_ACCOUNT
-from momalisa.cluster.kinds import Kind as Kind
-from momalisa.cluster.kinds import Manifest as Manifest
+from momalisa.cluster.kinds import ACCESS_REVIEW, POD, Kind, Manifest, access_review
 from momalisa.cluster.streams import changes, differences, lines, selectors
 from momalisa.errors import ClusterConflictError, ClusterNotFoundError, ClusterUnreachableError, ConfigError
 
@@ -45,6 +32,8 @@ _PAGE = 500
 _MAX_CONFLICTS = 5
 _SILENCE_S = 90.0  # A stream that says nothing for longer is taken for broken: so would one whose server vanished.
 _MERGE_PATCH = "application/merge-patch+json"
+_UNUSABLE = (ConfigException, yaml.YAMLError, OSError, UnicodeDecodeError, TypeError, AttributeError, KeyError)
+"""What the official client raises for a kubeconfig that is missing, broken or of another form."""
 Manifests = list[Manifest]  # `list` is a method below
 
 
@@ -144,14 +133,7 @@ class Cluster:
 
     def may(self, verb: str, kind: Kind, *, name: str = "", subresource: str = "") -> bool:
         """Whether this user may do that, by the API server's own word (SelfSubjectAccessReview)."""
-        asked = {"verb": verb, "group": kind.group, "resource": kind.plural, "name": name, "subresource": subresource}
-        if kind.is_namespaced:
-            asked["namespace"] = self.namespace
-        review = {
-            "apiVersion": ACCESS_REVIEW.api_version,
-            "kind": ACCESS_REVIEW.kind,
-            "spec": {"resourceAttributes": {key: value for key, value in asked.items() if value}},
-        }
+        review = access_review(verb, kind, self.namespace, name=name, subresource=subresource)
         answer = self._json("create", ACCESS_REVIEW, "POST", ACCESS_REVIEW.path(""), body=review)
         return bool(answer["status"]["allowed"])
 
@@ -331,20 +313,31 @@ class Cluster:
 
 def _load(configuration: Configuration, context: str | None) -> tuple[str, str | None]:
     """Fills in the client's configuration; gives the context's name and namespace."""
-    file = os.environ.get("KUBECONFIG") or None
     try:
-        contexts, current = kubernetes.config.list_kube_config_contexts(file)  # type: ignore[no-untyped-call]
-        names = [str(each["name"]) for each in contexts]
-        chosen = context or current["name"]
-        if chosen not in names:
-            raise ConfigError(f"no context {chosen!r} in the kubeconfig; there are {', '.join(names)}")
-        kubernetes.config.load_kube_config(file, context=chosen, client_configuration=configuration)  # type: ignore[no-untyped-call]
-        found = next(each for each in contexts if each["name"] == chosen)
-        return chosen, found["context"].get("namespace")
-    except ConfigException as e:
+        return _load_kubeconfig(configuration, context)
+    except _UNUSABLE as e:
         if context is not None or "KUBERNETES_SERVICE_HOST" not in os.environ:
             raise ConfigError(
                 f"no usable kubeconfig ({e}): set KUBECONFIG, or make one with your provider's get-credentials command"
             ) from e
-    kubernetes.config.load_incluster_config(client_configuration=configuration)  # type: ignore[no-untyped-call]
+    try:
+        kubernetes.config.load_incluster_config(client_configuration=configuration)  # type: ignore[no-untyped-call]
+    except ConfigException as e:
+        raise ConfigError(f"this pod may not speak to its cluster ({e}): mount a token, or set KUBECONFIG") from e
     return "in-cluster", None
+
+
+def _load_kubeconfig(configuration: Configuration, context: str | None) -> tuple[str, str | None]:
+    """The current context is asked for only where none is given: it need not be there."""
+    file = os.environ.get("KUBECONFIG") or KUBE_CONFIG_DEFAULT_LOCATION
+    merged = KubeConfigMerger(file).config  # type: ignore[no-untyped-call]
+    if merged is None:
+        raise ConfigException(f"there is no {file}")
+    contexts = {str(each["name"]): each["context"] for each in (node.value for node in merged.value["contexts"])}
+    chosen = context or merged.value.get("current-context")
+    if not chosen:
+        raise ConfigException(f"it has no current context: --context {' or '.join(contexts)}")
+    if chosen not in contexts:
+        raise ConfigError(f"no context {chosen!r} in the kubeconfig; there are {', '.join(contexts)}")
+    kubernetes.config.load_kube_config(file, context=chosen, client_configuration=configuration)  # type: ignore[no-untyped-call]
+    return chosen, contexts[chosen].get("namespace")

@@ -52,3 +52,15 @@ CRD = Kind("apiextensions.k8s.io/v1", "CustomResourceDefinition", "customresourc
 ACCESS_REVIEW = Kind(
     "authorization.k8s.io/v1", "SelfSubjectAccessReview", "selfsubjectaccessreviews", is_namespaced=False
 )
+
+
+def access_review(verb: str, kind: Kind, namespace: str, *, name: str = "", subresource: str = "") -> Manifest:
+    """The question whether oneself may do that."""
+    asked = {"verb": verb, "group": kind.group, "resource": kind.plural, "name": name, "subresource": subresource}
+    if kind.is_namespaced:
+        asked["namespace"] = namespace
+    return {
+        "apiVersion": ACCESS_REVIEW.api_version,
+        "kind": ACCESS_REVIEW.kind,
+        "spec": {"resourceAttributes": {key: value for key, value in asked.items() if value}},
+    }

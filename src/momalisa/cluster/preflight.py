@@ -8,21 +8,24 @@ from dataclasses import dataclass
 from typing import Literal
 
 from momalisa.cluster.capacity import COUNT_OF_JOBS, job_pods, limit_problems, node_problem, quota_problems
-from momalisa.cluster.client import (
+from momalisa.cluster.client import Cluster
+from momalisa.cluster.config import JobConfig
+from momalisa.cluster.kinds import (
     EVENT,
     LIMIT_RANGE,
+    LOCAL_QUEUE,
     NAMESPACE,
+    NETWORK_POLICY,
     NODE,
     POD,
+    PRIORITY_CLASS,
     RAY_JOB,
     RESOURCE_QUOTA,
     SECRET,
     SERVICE_ACCOUNT,
-    Cluster,
     Kind,
+    Manifest,
 )
-from momalisa.cluster.config import JobConfig
-from momalisa.cluster.kinds import LOCAL_QUEUE, NETWORK_POLICY, PRIORITY_CLASS, Manifest
 from momalisa.cluster.manifests import ray_job
 from momalisa.cluster.rules import kuberay_problems, pod_security_problems
 from momalisa.cluster.storage_checks import storage_findings

@@ -10,10 +10,10 @@ from datetime import UTC, datetime
 from typing import Any
 
 from momalisa.cluster.capacity import COUNT_OF_JOBS
-from momalisa.cluster.client import BATCH_JOB, POD, RAY_JOB, Cluster
+from momalisa.cluster.client import Cluster
 from momalisa.cluster.config import JobConfig
 from momalisa.cluster.isolation import RUN_LABEL, network_policy
-from momalisa.cluster.kinds import NETWORK_POLICY, Manifest
+from momalisa.cluster.kinds import BATCH_JOB, NETWORK_POLICY, POD, RAY_JOB, Manifest
 from momalisa.cluster.manifests import CONFIG_ANNOTATION, KIND_LABEL, OUTPUT_ANNOTATION, ray_job
 from momalisa.config import from_dict, override, to_dict
 from momalisa.errors import (

@@ -273,9 +273,12 @@ def forgive(findings: list[Finding], ignored: list[str]) -> list[Finding]:
 
 
 def confirmed(yes: bool, question: str) -> bool:
-    """Asks once, at a terminal. Raises ConfigError where there is none."""
+    """Asks once, at a terminal. Raises ConfigError where there is none, or no answer."""
     if yes:
         return True
     if not sys.stdin.isatty():
         raise ConfigError("nobody is here to be asked: --yes for scripts")
-    return input(f"{question} [y/N] ").strip().lower() in ("y", "yes")
+    try:
+        return input(f"{question} [y/N] ").strip().lower() in ("y", "yes")
+    except EOFError as e:  # Ctrl-D
+        raise ConfigError("nobody answered: --yes for scripts") from e

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 import urllib3
 
-from momalisa.cluster.client import NODE, POD, RAY_JOB, RESOURCE_QUOTA, Cluster
+from momalisa.cluster.client import Cluster
+from momalisa.cluster.kinds import NODE, POD, RAY_JOB, RESOURCE_QUOTA
 from momalisa.errors import (
     ClusterConflictError,
     ClusterForbiddenError,
@@ -202,4 +203,42 @@ def test_no_kubeconfig_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setenv("KUBECONFIG", str(tmp_path / "none"))
     monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
     with pytest.raises(ConfigError, match="KUBECONFIG"):
+        Cluster.connect()
+
+
+CONTEXT = {"name": "lab", "context": {"cluster": "c", "user": "u"}}
+WITHOUT_CURRENT = {
+    "contexts": [CONTEXT],
+    "clusters": [{"name": "c", "cluster": {"server": "https://cluster.example"}}],
+    "users": [{"name": "u", "user": {"token": "t"}}],
+}
+
+
+def test_a_context_that_is_given_needs_no_current_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "config"
+    file.write_text(json.dumps(WITHOUT_CURRENT))
+    monkeypatch.setenv("KUBECONFIG", str(file))
+    assert Cluster.connect(context="lab").server == "https://cluster.example"
+    with pytest.raises(ConfigError, match="--context lab"):
+        Cluster.connect()
+
+
+@pytest.mark.parametrize(
+    "text", ["{", "- 1", "contexts: 7", "contexts: [7]", "just words", "", "\x00", "contexts: [{}]"]
+)
+def test_a_broken_kubeconfig_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+    file = tmp_path / "config"
+    file.write_text(text)
+    monkeypatch.setenv("KUBECONFIG", str(file))
+    monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
+    for context in (None, "lab"):
+        with pytest.raises(ConfigError):
+            Cluster.connect(context=context)
+
+
+def test_a_pod_without_a_token_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KUBECONFIG", str(tmp_path / "none"))
+    monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "10.0.0.1")
+    monkeypatch.setenv("KUBERNETES_SERVICE_PORT", "443")
+    with pytest.raises(ConfigError, match="mount a token"):
         Cluster.connect()

@@ -79,6 +79,19 @@ def test_a_person_is_asked_once(
     assert (cluster.find(RAY_JOB, "mona") is not None) == submits
 
 
+def test_no_answer_is_no_yes(
+    cluster: InMemory, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def hang_up(_: str) -> str:
+        raise EOFError
+
+    monkeypatch.setattr("sys.stdin.isatty", lambda: True, raising=False)
+    monkeypatch.setattr("builtins.input", hang_up)
+    assert train(tmp_path) == 2
+    assert "nobody answered" in capsys.readouterr().err
+    assert cluster.find(RAY_JOB, "mona") is None
+
+
 def test_a_failed_check_creates_nothing(
     cluster: InMemory, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
