@@ -269,9 +269,10 @@ def _create(cluster: Cluster, manifest: Manifest) -> Manifest:
     """An answer that got lost says nothing of what was done: that is looked at."""
     try:
         return cluster.create(RAY_JOB, manifest)
-    except ClusterUnreachableError:
+    except ClusterUnreachableError as e:
         if (there := _find(cluster, manifest)) is None:
-            raise
+            late = "it is not there, but may come late and without a NetworkPolicy: look with `momalisa jobs list`"
+            raise ClusterUnreachableError(f"{e}; {late}") from e
         return there
 
 

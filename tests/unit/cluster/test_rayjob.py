@@ -131,7 +131,7 @@ def test_an_api_server_that_goes_away_meanwhile_leaves_a_warning(tmp_path: Path)
 def test_a_lost_answer_about_somebody_elses_job_touches_nothing(tmp_path: Path) -> None:
     cluster, said = submitted(tmp_path), Said()
     cluster.failing["create", "RayJob"] = ClusterUnreachableError("timed out")
-    with pytest.raises(ClusterUnreachableError):
+    with pytest.raises(ClusterUnreachableError, match="may come late"):
         submit(cluster, job(tmp_path), say=said)
     assert cluster.find(RAY_JOB, NAME)
     assert not said
