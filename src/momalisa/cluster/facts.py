@@ -16,6 +16,7 @@ from momalisa.errors import (
     ClusterForbiddenError,
     ClusterNotFoundError,
     ClusterRejectedError,
+    ClusterUnreachableError,
     ObjectNotFoundError,
     StorageError,
 )
@@ -31,6 +32,7 @@ OUTPUT_URI = "momalisa.dev/output-uri"
 MANAGED = {"app.kubernetes.io/managed-by": "momalisa"}
 QUEUE_LABEL = "kueue.x-k8s.io/queue-name"
 _LOG_TAIL = 200
+_LOG_PATIENCE_S = 5.0
 _METRICS_TAIL_BYTES = 64 * 1024
 _LOOK = RetryPolicy(max_attempts=2, deadline_s=10.0, attempt_timeout_s=8.0)
 
@@ -58,8 +60,8 @@ class ClusterReader(Protocol):
         since_time: str | None = None,
         follow: bool = False,
         timestamps: bool = False,
-        previous: bool = False,
         tail_lines: int | None = None,
+        patience_s: float | None = None,
     ) -> Iterator[str]:
         """A container's lines."""
 
@@ -178,8 +180,17 @@ def _log_tail(cluster: ClusterReader, pods: Sequence[Manifest], unknown: dict[st
     started = [pod for pod in submitter_pods(pods) if has_started(pod)]
     if not started:
         return []
-    pod = name_of(started[-1])
-    return _look(lambda: list(cluster.logs(pod, tail_lines=_LOG_TAIL)), unknown, "driver's log") or []
+    pod, what = name_of(started[-1]), "driver's log"
+
+    def read() -> list[str]:
+        return list(cluster.logs(pod, tail_lines=_LOG_TAIL, patience_s=_LOG_PATIENCE_S))
+
+    try:
+        return _look(read, unknown, what) or []
+    except ClusterUnreachableError as e:
+        # The API server asks the pod's node for it: where that is lost, all else can be read all the same.
+        unknown[what] = f"the node of pod {pod} does not give it ({e})"
+        return []
 
 
 def _others_in_queue(cluster: ClusterReader, job: Manifest | None, unknown: dict[str, str]) -> list[Manifest]:

@@ -32,7 +32,7 @@ from momalisa.cluster.watching import (
 )
 from momalisa.cluster.wording import change_of, to_stderr, to_stdout
 from momalisa.cluster.wording import in_words as verdict_in_words
-from momalisa.errors import ClusterNotFoundError, ConfigError
+from momalisa.errors import ClusterNotFoundError, ClusterUnreachableError, ConfigError
 from momalisa.job_folder import DRIVER
 
 _WATCH_EVERY_S = 3.0
@@ -130,11 +130,16 @@ def _logs(flags: argparse.Namespace) -> int:
     pods = [pod for pod in submitter_pods(facts.pods) if has_started(pod)]
     if source == DRIVER and pods:
         try:
-            for line in cluster.logs(name_of(pods[-1])):
+            # Whole, so that nothing is told twice where the folder has to go on.
+            for line in list(cluster.logs(name_of(pods[-1]))):
                 to_stdout(line)
             return 0
         except ClusterNotFoundError:
             pass  # it went at this moment
+        except ClusterUnreachableError:
+            if facts.run is None:
+                raise
+            to_stderr("the log's node does not answer; this is what the run's folder has of it")
     if facts.run is None:
         raise ConfigError(
             f"no pod of {flags.job} has a log, and its run's folder is not known here "

@@ -68,6 +68,15 @@ def test_an_api_server_that_is_away_leaves_nothing_to_say() -> None:
         gather(FakeCluster(Moment(error=ClusterUnreachableError("away"))), "sketch-7")
 
 
+def test_a_node_that_is_gone_takes_its_log_alone(uri: str) -> None:
+    away = ClusterUnreachableError("no answer: 500 dial tcp 10.0.0.7:10250: no route to host")
+    facts = gather(FakeCluster(moment("running_silent", uri, log_error=away)), "sketch-7")
+    assert facts.unknown.keys() == {"driver's log"}
+    assert "no route to host" in facts.unknown["driver's log"]
+    assert (facts.log_tail, len(facts.pods)) == ([], 4)
+    assert facts.run is not None
+
+
 def test_a_job_that_waits_knows_the_others_of_its_queue(uri: str) -> None:
     queued = load("queued_in_queue")[0]
     for other in queued.others[1:]:

@@ -18,7 +18,7 @@ from momalisa.cluster.prices import Prices
 from momalisa.cluster.usage import cost_of, usage_of
 from momalisa.cluster.watching import follow_kept_log
 from momalisa.config import to_dict
-from momalisa.errors import ConfigError
+from momalisa.errors import ClusterUnreachableError, ConfigError
 from momalisa.job_folder import part_key
 from momalisa.storage import Store, open_store
 from tests.unit.cluster.fake_cluster import FakeCluster, Moment, collected
@@ -115,6 +115,17 @@ def test_a_live_log_comes_from_the_pod(run: Run) -> None:
     assert (
         run("logs sketch-7", moment("running_silent", logs={"sketch-7-7vq6h": ["from the pod"]}))[1] == "from the pod\n"
     )
+
+
+def test_a_log_whose_node_is_gone_is_that_of_the_folder(
+    run: Run, folder: Store, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("MOMALISA_CACHE", str(tmp_path / "cache"))
+    away = ClusterUnreachableError("no route to host")
+    with pytest.raises(ClusterUnreachableError):
+        run("logs sketch-7", moment("running_silent", log_error=away))
+    there = {"momalisa.dev/output-uri": folder.uri}
+    assert run("logs sketch-7", moment("running_silent", annotations=there, log_error=away))[1] == "one\ntwo\nthree\n"
 
 
 def test_a_rank_that_has_no_log(run: Run, folder: Store) -> None:
