@@ -102,6 +102,8 @@ class JobFacts:
     others: Sequence[Manifest] = ()
     """The other RayJobs in its queue, for a job that waits there."""
     run: RunFacts | None = None
+    last_began: datetime | None = None
+    """Of a RayJob that is gone: when its last attempt began, as somebody saw it who was there."""
     unknown: Mapping[str, str] = field(default_factory=dict)
     """What could not be looked at, and why."""
 

@@ -5,7 +5,7 @@ from datetime import datetime
 
 from momalisa.cluster.config import JobConfig
 from momalisa.cluster.facts import JobFacts
-from momalisa.cluster.gauges import num_failed
+from momalisa.cluster.gauges import exit_of, num_failed
 from momalisa.cluster.kinds import Manifest
 from momalisa.cluster.manifests import CONFIG_ANNOTATION
 from momalisa.cluster.pods import num_gpus, parse_time, role_of, time_at
@@ -106,7 +106,7 @@ def _by_times(facts: JobFacts) -> Usage:
     began = time_at(facts.job or {}, "status", "startTime")
     ended = time_at(facts.job or {}, "status", "endTime") or facts.now
     basis = "the RayJob's times (its pods are gone: at most this)"
-    record = facts.run.exit if facts.run else None
+    record = exit_of(facts)
     if began is None and record is not None:
         began, ended, basis = record.started_at, record.ended_at, "its driver's times (its RayJob is gone)"
     config = config_of(facts)
