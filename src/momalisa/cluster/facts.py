@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Protocol, TypeVar
 
-from momalisa.cluster.events import belongs_to
+from momalisa.cluster.events import is_about, is_since
 from momalisa.cluster.kinds import EVENT, POD, RAY_CLUSTER, RAY_JOB, Kind, Manifest
-from momalisa.cluster.pods import name_of, role_of
+from momalisa.cluster.pods import name_of, role_of, time_at
 from momalisa.errors import (
     ClusterForbiddenError,
     ClusterNotFoundError,
@@ -129,6 +129,7 @@ def gather(
     )
     pods = _pods(cluster, name, cluster_name, unknown) if job else []
     events = _look(lambda: cluster.list(EVENT), unknown, "events") or []
+    created = time_at(job or {}, "metadata", "creationTimestamp")
     return JobFacts(
         name=name,
         namespace=cluster.namespace,
@@ -136,7 +137,7 @@ def gather(
         job=job,
         cluster=ray_cluster,
         pods=pods,
-        events=[event for event in events if belongs_to(name, event["involvedObject"].get("name", ""))],
+        events=[event for event in events if is_about(name, event) and is_since(event, created)],
         log_tail=_log_tail(cluster, pods, unknown),
         others=_others_in_queue(cluster, job, unknown),
         run=_look(lambda: read_run(uri), unknown, "run's folder") if uri and with_run else None,
