@@ -4,6 +4,7 @@ import argparse
 import json
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +13,10 @@ import pytest
 from momalisa.cluster import watch_command
 from momalisa.cluster.comparing import compare, in_words
 from momalisa.cluster.config import JobConfig, PodResources
-from momalisa.cluster.facts import RunFacts
+from momalisa.cluster.facts import JobFacts, RunFacts
 from momalisa.cluster.follow import Pace
 from momalisa.cluster.prices import Prices
-from momalisa.cluster.usage import cost_of, usage_of
+from momalisa.cluster.usage import cost_of, earlier_attempts, usage_of
 from momalisa.cluster.watching import follow_kept_log
 from momalisa.config import to_dict
 from momalisa.errors import ClusterUnreachableError, ConfigError
@@ -162,6 +163,45 @@ def test_usage_by_pods_and_its_cost() -> None:
     head = 2 * 0.025 + 8 * 0.0034
     assert cost_of(used, CONFIG, Prices()) == pytest.approx((600 * worker + 300 * head) / 3600)
     assert cost_of(used, replace(CONFIG, gpu_type="unheard-of"), Prices()) is None
+
+
+@pytest.mark.parametrize("case", ["queued_in_queue", "quota", "pre_running_deadline"])
+def test_a_job_that_waits_has_used_nothing(case: str) -> None:
+    """KubeRay sets startTime before it suspends, and keeps it."""
+    facts = moment_of(case, hours_later=10)
+    assert facts.job is not None
+    assert facts.job["status"]["startTime"]
+    assert usage_of(replace(facts, pods=())).gpu_s == 0
+
+
+def test_a_job_whose_workers_were_there_is_reckoned_by_its_times() -> None:
+    """Also for those who may not see pods."""
+    facts = moment_of("running_silent", hours_later=1)
+    assert usage_of(replace(facts, pods=(), unknown={"pods": "no"})).gpu_s > 2 * 3600
+
+
+def moment_of(case: str, *, hours_later: int) -> JobFacts:
+    facts = load(case)[0]
+    assert facts.job is not None
+    facts.job["metadata"]["annotations"] = {"momalisa.dev/config": json.dumps(to_dict(CONFIG))}
+    return replace(facts, now=facts.now + timedelta(hours=hours_later))
+
+
+@pytest.mark.parametrize(
+    ("status", "words"),
+    [
+        ({"jobDeploymentStatus": "Complete", "failed": 1, "succeeded": 1}, "without 1 earlier attempt"),
+        ({"jobDeploymentStatus": "Complete", "failed": 0, "succeeded": 1}, None),
+        ({"jobDeploymentStatus": "Failed", "failed": 3, "succeeded": 0}, "without 2 earlier attempts"),
+        ({"jobDeploymentStatus": "Failed", "failed": 1, "succeeded": 0}, None),
+        ({"jobDeploymentStatus": "Running", "failed": 1, "succeeded": 0}, "without 1 earlier attempt"),
+    ],
+)
+def test_attempts_that_are_not_counted_are_named(status: dict[str, Any], words: str | None) -> None:
+    facts = load("succeeded")[0]
+    assert facts.job is not None
+    facts.job["status"] |= status
+    assert earlier_attempts(facts) == words
 
 
 def test_cost_of_a_job_whose_pods_are_gone(run: Run, folder: Store) -> None:
