@@ -61,14 +61,14 @@ def test_exit_code() -> None:
         ("KeyError: 'title'\nsome line after it", Cause.EXCEPTION, "KeyError: 'title'"),
         ("torch.OutOfMemoryError: CUDA out of memory. Tried …", Cause.GPU_MEMORY, "a GPU ran out of memory"),
         (
-            "UnavailableError: gs://art: status 503\ntraining 5/9\nerror: KeyError: 'x'",
+            "UnavailableError: status 503\ntraining 5/9\nerror: KeyError: 'x'",
             Cause.EXCEPTION,
             "KeyError: 'x'",
         ),
         (
-            "CUDA out of memory, halving\ntraining 5/9\nerror: the loss is not finite",
+            "CUDA out of memory, halving\ntraining 5/9\nerror: the loss is nan",
             Cause.EXCEPTION,
-            "the loss is not",
+            "the loss is nan",
         ),
         ("error: reading a: still failing after 10 attempts", Cause.STORAGE, "the bucket did not answer"),
         ("error: first\nerror: second", Cause.EXCEPTION, "second"),
