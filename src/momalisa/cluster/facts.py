@@ -41,6 +41,10 @@ class ClusterReader(Protocol):
     """What is asked of a cluster here; `client.Cluster` is one."""
 
     @property
+    def context(self) -> str:
+        """The kubeconfig's name for this cluster and its user."""
+
+    @property
     def namespace(self) -> str:
         """Whose objects are read."""
 

@@ -16,6 +16,7 @@ from momalisa.cluster.config import parse_duration
 from momalisa.cluster.dashboard import open_dashboard
 from momalisa.cluster.facts import JobFacts, RunFacts, has_started, read_run, submitter_pods
 from momalisa.cluster.follow import Pace, follow, wait
+from momalisa.cluster.kept import recall
 from momalisa.cluster.pods import name_of
 from momalisa.cluster.prices import Prices
 from momalisa.cluster.verdict import ExitCode, verdict
@@ -155,7 +156,8 @@ def _echo_kept(uri: str, source: str) -> int:
 
 
 def _follow(flags: argparse.Namespace) -> int:
-    return follow(_connect(flags), flags.job, output_uri=flags.output)
+    cluster = _connect(flags)
+    return follow(cluster, flags.job, output_uri=flags.output or recall(cluster, flags.job))
 
 
 def _events(flags: argparse.Namespace) -> int:
@@ -165,7 +167,9 @@ def _events(flags: argparse.Namespace) -> int:
 
 
 def _wait(flags: argparse.Namespace) -> int:
-    return wait(_connect(flags), flags.job, say=to_stderr, timeout_s=flags.timeout, output_uri=flags.output)
+    cluster = _connect(flags)
+    uri = flags.output or recall(cluster, flags.job)
+    return wait(cluster, flags.job, say=to_stderr, timeout_s=flags.timeout, output_uri=uri)
 
 
 def _diff(flags: argparse.Namespace) -> int:

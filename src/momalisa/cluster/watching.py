@@ -28,10 +28,10 @@ def is_folder(job: str) -> bool:
 
 def facts_of(cluster: ClusterReader, job: str, *, output_uri: str | None = None) -> JobFacts:
     """Of a job by its name. Where its run is, is remembered for when its RayJob is gone."""
-    facts = gather(cluster, job, output_uri=output_uri or recall(cluster.namespace, job))
+    facts = gather(cluster, job, output_uri=output_uri or recall(cluster, job))
     told = (facts.job or {}).get("metadata", {}).get("annotations", {}).get(OUTPUT_URI)
     if told:
-        remember(cluster.namespace, job, told)
+        remember(cluster, job, told)
     return facts
 
 

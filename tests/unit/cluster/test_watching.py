@@ -15,6 +15,7 @@ from momalisa.cluster.comparing import compare, in_words
 from momalisa.cluster.config import JobConfig, PodResources
 from momalisa.cluster.facts import JobFacts, RunFacts
 from momalisa.cluster.follow import Pace
+from momalisa.cluster.kept import remember
 from momalisa.cluster.prices import Prices
 from momalisa.cluster.usage import cost_of, earlier_attempts, usage_of
 from momalisa.cluster.watching import follow_kept_log
@@ -110,6 +111,12 @@ def test_status_and_logs_of_a_run_whose_rayjob_is_gone(run: Run, folder: Store) 
 def test_where_a_run_is_is_remembered(run: Run, folder: Store) -> None:
     run("status sketch-7", moment("running_silent", annotations={"momalisa.dev/output-uri": folder.uri}))
     assert run("logs sketch-7", Moment())[1] == "one\ntwo\nthree\n"
+
+
+@pytest.mark.parametrize("verb", ["follow", "wait"])
+def test_what_is_remembered_is_what_a_job_is_followed_by(run: Run, folder: Store, verb: str) -> None:
+    remember(FakeCluster(Moment()), "sketch-9", folder.uri)
+    assert run(f"{verb} sketch-9", Moment())[0] == 0
 
 
 def test_a_live_log_comes_from_the_pod(run: Run) -> None:
