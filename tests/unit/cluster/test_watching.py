@@ -13,7 +13,7 @@ import pytest
 from momalisa.cluster import watch_command
 from momalisa.cluster.comparing import compare, in_words
 from momalisa.cluster.config import JobConfig, PodResources
-from momalisa.cluster.facts import JobFacts, RunFacts
+from momalisa.cluster.facts import MANAGED, JobFacts, RunFacts
 from momalisa.cluster.follow import Pace
 from momalisa.cluster.kept import remember
 from momalisa.cluster.prices import Prices
@@ -92,6 +92,17 @@ def test_the_list(run: Run) -> None:
     assert json.loads(run("list --json", moment("running_silent"))[1])[0]["state"] == "running"
 
 
+def test_jobs_of_other_queues_are_in_nobodys_way(run: Run) -> None:
+    def out(queue: str) -> str:
+        queued = load("queued_in_queue")[0]
+        for other in queued.others:
+            other["metadata"]["labels"] = {**MANAGED, "kueue.x-k8s.io/queue-name": queue}
+        return run("list", Moment(job=queued.job, others=list(queued.others)))[1]
+
+    assert "it waits in queue gpus, behind sketch-5, sketch-6" in out("gpus")
+    assert "it waits in queue gpus\n" in out("cpus")
+
+
 def test_the_status(run: Run) -> None:
     code, out = run("status sketch-7", moment("image_missing"))
     assert code == 0
@@ -152,6 +163,31 @@ def test_a_ranks_log_is_followed_in_the_folder(folder: Store) -> None:
 
     follow_kept_log(cluster, "sketch-7", folder.uri, "rank-1", echo=echo, pace=Pace(sleep=sleep))
     assert lines == ["of rank 1", "more", "and"]
+
+
+def test_what_was_read_of_a_ranks_log_is_not_read_again(folder: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder.write_bytes("job/" + part_key("rank-1", 1), b"a\n")
+    running = moment("running_silent")
+    cluster = FakeCluster(running, running, running, moment("succeeded"))
+    lines, echo = collected()
+    read: list[tuple[str, bytes]] = []
+    read_bytes = Store.read_bytes
+
+    def reading(store: Store, key: str, *span: Any) -> bytes:
+        content = read_bytes(store, key, *span)
+        read.append((key, content))
+        return content
+
+    def sleep(seconds: float) -> None:
+        cluster.sleep(seconds)
+        if cluster.time > 3:
+            folder.write_bytes("job/" + part_key("rank-1", 1), b"a\nb\n")
+
+    monkeypatch.setattr(Store, "read_bytes", reading)
+    follow_kept_log(cluster, "sketch-7", folder.uri, "rank-1", echo=echo, pace=Pace(sleep=sleep))
+    assert lines == ["of rank 1", "a", "b"]
+    first, second = (part_key("rank-1", number) for number in (0, 1))
+    assert read == [(first, b"of rank 1\n"), (second, b"a\n"), (second, b"b\n")]
 
 
 def test_events_are_told_in_order(run: Run) -> None:
