@@ -20,7 +20,8 @@ def is_about(name: str, event: Manifest) -> bool:
     involved = event["involvedObject"]
     if involved.get("kind") in {"RayJob", "Job"}:
         return bool(involved.get("name") == name)
-    pod = f"(-head(-{_SUFFIX})?|-[a-z0-9-]+-worker-{_SUFFIX})?"
+    group = f"(?!{_SUFFIX}-)[a-z0-9-]+"  # else a job's name that ends like a suffix would pass for a cluster's
+    pod = f"(-head(-{_SUFFIX})?|-{group}-worker-{_SUFFIX})?"
     return re.fullmatch(f"{re.escape(name)}(-{_SUFFIX}{pod})?(-head-svc)?", involved.get("name", "")) is not None
 
 

@@ -109,6 +109,10 @@ def test_an_empty_folder_is_a_run_that_wrote_nothing(tmp_path: Path) -> None:
         ("RayCluster", "demo-two-k2x9p", False),
         ("Pod", "demo-2-k2x9p-head-8kq2z", False),
         ("RayJob", "another-demo", False),
+        ("Pod", "demo-k2x9p-a-group-worker-4dzzt", True),
+        ("RayCluster", "demo-bcd24-k2x9p", False),
+        ("Pod", "demo-bcd24-k2x9p-head-8kq2z", False),
+        ("Pod", "demo-bcd24-k2x9p-workers-worker-4dzzt", False),
     ],
 )
 def test_whose_event_it_is(kind: str, involved: str, *, is_ours: bool) -> None:
