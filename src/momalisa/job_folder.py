@@ -101,16 +101,20 @@ class JobFolder:
 
     def parts(self, source: str) -> list[str]:
         """Keys of a source's parts, in order."""
-        numbered = [(part_number(entry.key), entry.key) for entry in self.store.list(f"logs/{source}")]
-        return [key for number, key in sorted((n, k) for n, k in numbered if n is not None)]
+        return [key for key, _ in self._parts(source)]
 
     def read_log(self, source: str, start: int = 0) -> Iterator[bytes]:
-        """A source's log from a byte on, part by part."""
-        for key in self.parts(source):
-            content = self.store.read_bytes(key)
-            if start < len(content):
-                yield content[start:]
-            start = max(0, start - len(content))
+        """A source's log from a byte on, part by part; those before it are not read."""
+        for key, num_bytes in self._parts(source):
+            if start < num_bytes:
+                yield self.store.read_bytes(key, start)
+            start = max(0, start - num_bytes)
+
+    def _parts(self, source: str) -> list[tuple[str, int]]:
+        """Keys and sizes."""
+        numbered = [(part_number(entry.key), entry) for entry in self.store.list(f"logs/{source}")]
+        found = sorted((number, entry.key, entry.num_bytes) for number, entry in numbered if number is not None)
+        return [(key, num_bytes) for _, key, num_bytes in found]
 
     def _read(self, key: str) -> bytes | None:
         try:

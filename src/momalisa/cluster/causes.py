@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from momalisa.cluster import events as told_by_events
 from momalisa.cluster.facts import JobFacts
-from momalisa.cluster.gauges import own_exit_code, status_of
+from momalisa.cluster.gauges import exit_of, own_exit_code, status_of
 from momalisa.cluster.pods import first_trouble, limit_of, memory_trouble, name_of, phase_of, role_of
 from momalisa.cluster.readings import is_consequence, trouble_in
 from momalisa.cluster.troubles import Cause, Trouble, shortened
@@ -93,7 +93,7 @@ def _as_input(told: Trouble) -> Trouble:
 
 
 def _by_rank(facts: JobFacts) -> Trouble | None:
-    record = facts.run.exit if facts.run else None
+    record = exit_of(facts)
     error = record.error if record else None
     if error is None:
         return None
@@ -111,7 +111,7 @@ def _by_rank(facts: JobFacts) -> Trouble | None:
 
 def _by_words(facts: JobFacts) -> Trouble | None:
     """The driver's: its live log, what Ray quotes of it, and what is left of it in the run's folder."""
-    record = facts.run.exit if facts.run else None
+    record = exit_of(facts)
     for source, text in (
         ("driver's log", "\n".join(facts.log_tail)),
         (f"rayjob {facts.name}", status_of(facts, "message")),

@@ -145,20 +145,20 @@ class Cluster:
         since_time: str | None = None,
         follow: bool = False,
         timestamps: bool = False,
-        previous: bool = False,
         tail_lines: int | None = None,
+        patience_s: float | None = None,
     ) -> Iterator[str]:
         """A container's lines, without their newlines.
 
         Followed, they end when the container does, and also when the connection breaks or nothing was said for a while:
-        the pod tells which. `since_time` is RFC 3339.
+        the pod tells which. `since_time` is RFC 3339, `patience_s` this cluster's unless another is given.
         """
-        lines_of = {"container": container, "sinceTime": since_time, "tailLines": tail_lines}
-        switches = {"follow": follow, "timestamps": timestamps, "previous": previous}
-        query = {name: str(value) for name, value in lines_of.items() if value is not None}
-        query |= {name: "true" for name, on in switches.items() if on}
+        asked = {"container": container, "sinceTime": since_time, "tailLines": tail_lines}
+        asked |= {"follow": "true" if follow else None, "timestamps": "true" if timestamps else None}
+        query = {name: str(value) for name, value in asked.items() if value is not None}
         path = POD.path(self.namespace, pod, "log")
-        response = self._ask("get", POD, "GET", path, query=query, read_s=_SILENCE_S)
+        silence_s = patience_s or _SILENCE_S
+        response = self._ask("get", POD, "GET", path, query=query, read_s=silence_s, patience_s=patience_s)
         try:
             for line in lines(response.stream()):
                 yield line.decode(errors="replace")
@@ -236,9 +236,7 @@ class Cluster:
             response.close()
 
     def _json(self, verb: str, kind: Kind | None, method: str, path: str, **asked: Any) -> Manifest:
-        response = self._ask(verb, kind, method, path, **asked)
-        loaded: Manifest = json.loads(response.data)
-        return loaded
+        return dict(json.loads(self._ask(verb, kind, method, path, **asked).data))
 
     def _ask(
         self,
@@ -252,6 +250,7 @@ class Cluster:
         content_type: str = "application/json",
         repeatable: bool = True,
         read_s: float = 0.0,
+        patience_s: float | None = None,
     ) -> urllib3.BaseHTTPResponse:
         """The answer, its status below 300; retried until the patience is at its end.
 
@@ -264,7 +263,8 @@ class Cluster:
             return self._attempt(verb, kind, request, read_s)
 
         try:
-            return persistently(attempt, self._patience_s, clock=self._clock, sleep=self._sleep, repeatable=repeatable)
+            most_s = patience_s or self._patience_s
+            return persistently(attempt, most_s, clock=self._clock, sleep=self._sleep, repeatable=repeatable)
         except TransientError as e:
             raise ClusterUnreachableError(
                 f"no answer from the API server {self.server} (context {self.context}): {e}. "

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from rich.console import Console
 
 from momalisa.cluster.client import Cluster
+from momalisa.cluster.kept import recall
 from momalisa.cluster.manifests import OUTPUT_ANNOTATION
 from momalisa.cluster.rayjob import cancel, delete, retry
 from momalisa.cluster.submitting import add_submit_arguments, begun, confirmed, duration, run_submit
@@ -81,7 +82,8 @@ def _retry(flags: argparse.Namespace) -> int:
     if not confirmed(flags.yes, f"submit {flags.name} again in {cluster.context}/{cluster.namespace}?"):
         console.print("nothing was created")
         return 0
-    job = retry(cluster, flags.name, output_uri=flags.output, assignments=flags.set, say=_saying(console))
+    uri = flags.output or recall(cluster, flags.name)
+    job = retry(cluster, flags.name, output_uri=uri, assignments=flags.set, say=_saying(console))
     output_uri = job["metadata"]["annotations"][OUTPUT_ANNOTATION]
     return begun(cluster, flags.name, output_uri, console, detach=flags.detach)
 

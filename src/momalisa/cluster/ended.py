@@ -2,7 +2,7 @@
 
 from momalisa.cluster.causes import why_failed
 from momalisa.cluster.facts import JobFacts
-from momalisa.cluster.gauges import attempts, own_exit_code, status_of
+from momalisa.cluster.gauges import attempts, exit_of, own_exit_code, status_of
 from momalisa.cluster.states import ExitCode, State, Verdict, judged, troubled
 from momalisa.cluster.troubles import Cause, shortened
 
@@ -14,7 +14,7 @@ def without_job(facts: JobFacts) -> Verdict:
     gone = (
         f"there is no RayJob {facts.name} in namespace {facts.namespace}" if facts.namespace else "no cluster was asked"
     )
-    record = facts.run.exit if facts.run else None
+    record = exit_of(facts)
     if record is None:
         where = facts.run.uri if facts.run else "its run's folder, which is not known"
         return judged(
@@ -60,7 +60,7 @@ def refused(facts: JobFacts) -> Verdict:
 def complete(facts: JobFacts) -> Verdict:
     job_status = status_of(facts, "jobStatus")
     said = (f"rayjob {facts.name}: Complete, jobStatus {job_status or 'unknown'}",)
-    record = facts.run.exit if facts.run else None
+    record = exit_of(facts)
     if record is not None and record.exit_code == ExitCode.STOPPED:
         return _stopped(facts, said)
     if job_status == "SUCCEEDED":
@@ -81,7 +81,7 @@ def failed(facts: JobFacts) -> Verdict:
     trouble = why_failed(facts)
     reason = status_of(facts, "reason")
     said = (f"rayjob {facts.name}: Failed, {reason}",)
-    record = facts.run.exit if facts.run else None
+    record = exit_of(facts)
     if reason == "AppFailed" and (own_exit_code(facts) == ExitCode.STOPPED) and (record is None or not record.error):
         return _stopped(facts, said)
     code = {

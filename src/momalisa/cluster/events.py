@@ -5,19 +5,30 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 
 from momalisa.cluster.kinds import Manifest
-from momalisa.cluster.pods import EVICTION_FIX, configuration_fix, parse_time, unschedulable
+from momalisa.cluster.pods import EVICTION_FIX, configuration_fix, parse_time, time_at, unschedulable
 from momalisa.cluster.troubles import Cause, Trouble, shortened
 
 _NOT_CREATED = {"FailedCreate", "FailedToCreateHeadPod", "FailedToCreateWorkerPod", "FailedToCreateRayJobSubmitter"}
 _INVALID = {"InvalidRayJobSpec", "InvalidRayJobMetadata", "InvalidRayJobStatus", "InvalidRayClusterSpec"}
+_SUFFIX = "[bcdfghjklmnpqrstvwxz2456789]{5}"
+"""What Kubernetes and KubeRay add to names: no vowels, and no figures that look like letters."""
 _LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-def belongs_to(name: str, involved: str) -> bool:
-    """Whether an object's name is of this job: KubeRay's and Kubernetes' suffixes have five characters."""
-    cluster = r"-[a-z0-9]{5}"
-    pod = r"(-head(-[a-z0-9]{5})?|-[a-z0-9-]+-worker-[a-z0-9]{5})?"
-    return re.fullmatch(f"{re.escape(name)}({cluster}{pod})?(-head-svc)?", involved) is not None
+def is_about(name: str, event: Manifest) -> bool:
+    """Whether it is about this job, one of its attempts' clusters, or their pods; not about those of `name-other`."""
+    involved = event["involvedObject"]
+    if involved.get("kind") in {"RayJob", "Job"}:
+        return bool(involved.get("name") == name)
+    group = f"(?!{_SUFFIX}-)[a-z0-9-]+"  # else a job's name that ends like a suffix would pass for a cluster's
+    pod = f"(-head(-{_SUFFIX})?|-{group}-worker-{_SUFFIX})?"
+    return re.fullmatch(f"{re.escape(name)}(-{_SUFFIX}{pod})?(-head-svc)?", involved.get("name", "")) is not None
+
+
+def is_since(event: Manifest, created: datetime | None) -> bool:
+    """Whether it is not about an earlier job of the same name, by the API server's clock where that has a say."""
+    noted = time_at(event, "metadata", "creationTimestamp") or time_of(event)
+    return created is None or noted >= created
 
 
 def time_of(event: Manifest) -> datetime:

@@ -9,13 +9,14 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Protocol, TypeVar
 
-from momalisa.cluster.events import belongs_to
+from momalisa.cluster.events import is_about, is_since
 from momalisa.cluster.kinds import EVENT, POD, RAY_CLUSTER, RAY_JOB, Kind, Manifest
-from momalisa.cluster.pods import name_of, role_of
+from momalisa.cluster.pods import name_of, role_of, time_at
 from momalisa.errors import (
     ClusterForbiddenError,
     ClusterNotFoundError,
     ClusterRejectedError,
+    ClusterUnreachableError,
     ObjectNotFoundError,
     StorageError,
 )
@@ -31,12 +32,17 @@ OUTPUT_URI = "momalisa.dev/output-uri"
 MANAGED = {"app.kubernetes.io/managed-by": "momalisa"}
 QUEUE_LABEL = "kueue.x-k8s.io/queue-name"
 _LOG_TAIL = 200
+_LOG_PATIENCE_S = 5.0
 _METRICS_TAIL_BYTES = 64 * 1024
 _LOOK = RetryPolicy(max_attempts=2, deadline_s=10.0, attempt_timeout_s=8.0)
 
 
 class ClusterReader(Protocol):
     """What is asked of a cluster here; `client.Cluster` is one."""
+
+    @property
+    def context(self) -> str:
+        """The kubeconfig's name for this cluster and its user."""
 
     @property
     def namespace(self) -> str:
@@ -58,8 +64,8 @@ class ClusterReader(Protocol):
         since_time: str | None = None,
         follow: bool = False,
         timestamps: bool = False,
-        previous: bool = False,
         tail_lines: int | None = None,
+        patience_s: float | None = None,
     ) -> Iterator[str]:
         """A container's lines."""
 
@@ -100,6 +106,8 @@ class JobFacts:
     others: Sequence[Manifest] = ()
     """The other RayJobs in its queue, for a job that waits there."""
     run: RunFacts | None = None
+    last_began: datetime | None = None
+    """Of a RayJob that is gone: when its last attempt began, as somebody saw it who was there."""
     unknown: Mapping[str, str] = field(default_factory=dict)
     """What could not be looked at, and why."""
 
@@ -125,6 +133,7 @@ def gather(
     )
     pods = _pods(cluster, name, cluster_name, unknown) if job else []
     events = _look(lambda: cluster.list(EVENT), unknown, "events") or []
+    created = time_at(job or {}, "metadata", "creationTimestamp")
     return JobFacts(
         name=name,
         namespace=cluster.namespace,
@@ -132,7 +141,7 @@ def gather(
         job=job,
         cluster=ray_cluster,
         pods=pods,
-        events=[event for event in events if belongs_to(name, event["involvedObject"].get("name", ""))],
+        events=[event for event in events if is_about(name, event) and is_since(event, created)],
         log_tail=_log_tail(cluster, pods, unknown),
         others=_others_in_queue(cluster, job, unknown),
         run=_look(lambda: read_run(uri), unknown, "run's folder") if uri and with_run else None,
@@ -178,8 +187,17 @@ def _log_tail(cluster: ClusterReader, pods: Sequence[Manifest], unknown: dict[st
     started = [pod for pod in submitter_pods(pods) if has_started(pod)]
     if not started:
         return []
-    pod = name_of(started[-1])
-    return _look(lambda: list(cluster.logs(pod, tail_lines=_LOG_TAIL)), unknown, "driver's log") or []
+    pod, what = name_of(started[-1]), "driver's log"
+
+    def read() -> list[str]:
+        return list(cluster.logs(pod, tail_lines=_LOG_TAIL, patience_s=_LOG_PATIENCE_S))
+
+    try:
+        return _look(read, unknown, what) or []
+    except ClusterUnreachableError as e:
+        # The API server asks the pod's node for it: where that is lost, all else can be read all the same.
+        unknown[what] = f"the node of pod {pod} does not give it ({e})"
+        return []
 
 
 def _others_in_queue(cluster: ClusterReader, job: Manifest | None, unknown: dict[str, str]) -> list[Manifest]:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from momalisa.cluster.facts import ClusterReader, JobFacts, RunFacts, gather, has_started, submitter_pods, utc_now
-from momalisa.cluster.gauges import status_of
+from momalisa.cluster.gauges import attempt_began, status_of
 from momalisa.cluster.log_reading import LogReader
 from momalisa.cluster.pods import name_of
 from momalisa.cluster.verdict import ExitCode, State, Verdict, verdict
@@ -116,6 +116,7 @@ class _Watcher:
         self._run: RunFacts | None = None
         self._run_at = -float("inf")
         self._away_since: float | None = None
+        self._began: datetime | None = None
         self._was_seen = False
 
     def pause(self) -> None:
@@ -154,13 +155,13 @@ class _Watcher:
         return facts, given
 
     def _gather(self, *, with_run: bool) -> JobFacts:
-        if not with_run:
-            return replace(gather(self._cluster, self._name, with_run=False, clock=self._pace.now), run=self._run)
-        facts = gather(self._cluster, self._name, output_uri=self._output_uri, clock=self._pace.now)
-        self._run, self._run_at = facts.run, self._pace.clock()
-        if facts.run is not None:
-            self._output_uri = facts.run.uri
-        return facts
+        facts = gather(self._cluster, self._name, output_uri=self._output_uri, with_run=with_run, clock=self._pace.now)
+        if with_run:
+            self._run, self._run_at = facts.run, self._pace.clock()
+            self._output_uri = facts.run.uri if facts.run else self._output_uri
+        # In the folder may be the end of an earlier job of this name.
+        self._began = attempt_began(facts) or self._began
+        return replace(facts, run=self._run, last_began=self._began)
 
     def _note_away(self, error: ClusterUnreachableError) -> None:
         now = self._pace.clock()

@@ -2,13 +2,17 @@
 
 import math
 from collections.abc import Sequence
+from datetime import datetime, timedelta
 
 from momalisa.cluster.facts import JobFacts
 from momalisa.cluster.kinds import Manifest
 from momalisa.cluster.pods import name_of, phase_of, time_at
 from momalisa.cluster.readings import Progress, exit_code_in, progress_in
+from momalisa.job_folder import ExitRecord
 from momalisa.training.progress import format_duration
 from momalisa.training.tracking.metrics import Metric
+
+_CLOCKS_DIFFER = timedelta(seconds=5)  # a pod's and the API server's
 
 
 def status_of(facts: JobFacts, key: str) -> str:
@@ -72,12 +76,26 @@ def patience(facts: JobFacts) -> tuple[str, ...]:
     return (f"KubeRay {then} in {format_duration(left)}",)
 
 
+def attempt_began(facts: JobFacts) -> datetime | None:
+    """When KubeRay took up the newest attempt; of a job that it has not looked at yet, when that was created."""
+    job = facts.job or {}
+    return time_at(job, "status", "startTime") or time_at(job, "metadata", "creationTimestamp") or facts.last_began
+
+
+def exit_of(facts: JobFacts) -> ExitRecord | None:
+    """How the newest attempt's entrypoint ended, by the run's folder.
+
+    The file there is only replaced when an entrypoint starts: it may be of an earlier attempt, or of an earlier job.
+    """
+    record = facts.run.exit if facts.run else None
+    began = attempt_began(facts)
+    return None if record and began and record.started_at < began - _CLOCKS_DIFFER else record
+
+
 def own_exit_code(facts: JobFacts) -> int | None:
     """The entrypoint's, as Ray's message or the run's folder tells it."""
-    code = exit_code_in(status_of(facts, "message"))
-    if code is None and facts.run is not None and facts.run.exit is not None:
-        return facts.run.exit.exit_code
-    return code
+    code, record = exit_code_in(status_of(facts, "message")), exit_of(facts)
+    return record.exit_code if code is None and record else code
 
 
 def progress_of(facts: JobFacts) -> Progress | None:

@@ -112,10 +112,13 @@ def trouble_in(text: str, source: str) -> Trouble | None:
     source: whose words they are, for the evidence.
     """
     lines = [_FROM_AN_ACTOR.sub("", plain(line)).rstrip() for line in text.splitlines()]
-    for read in (_ray_memory, _gpu_memory, _storage):
-        if trouble := read(lines, source):
-            return trouble
-    told = _own_error(lines, source) or _exception(lines, source)
+    own = [line for line in lines if line.startswith("error: ")][-1:]
+    told = _known(own, source) or _own_error(own, source)
+    if told is not None and not is_consequence(told):
+        return told  # whatever else was said before it was got over
+    if known := _known(lines, source):
+        return known
+    told = told or _exception(lines, source)
     if told is None or is_consequence(told):
         # Ray names the kernel among other possible causes whenever a worker process vanishes: the last guess.
         return _kernel_memory(lines, source) or told
@@ -125,6 +128,10 @@ def trouble_in(text: str, source: str) -> Trouble | None:
 def is_consequence(trouble: Trouble) -> bool:
     """Whether it only says that something else ended a process."""
     return trouble.cause is Cause.EXCEPTION and _CONSEQUENCE.search(trouble.headline) is not None
+
+
+def _known(lines: Sequence[str], source: str) -> Trouble | None:
+    return _ray_memory(lines, source) or _gpu_memory(lines, source) or _storage(lines, source)
 
 
 def _ray_memory(lines: Sequence[str], source: str) -> Trouble | None:
@@ -192,9 +199,9 @@ def _storage(lines: Sequence[str], source: str) -> Trouble | None:
 
 def _own_error(lines: Sequence[str], source: str) -> Trouble | None:
     """A line of our own jobs: `error: …`, whose message names the fix."""
-    line = next((line for line in reversed(lines) if line.startswith("error: ")), None)
-    if line is None:
+    if not lines:
         return None
+    line = lines[-1]
     return Trouble(
         cause=Cause.EXCEPTION,
         headline=shortened(line.removeprefix("error: "), 240),

@@ -25,6 +25,7 @@ from momalisa.cluster.config import (
     worker_of,
 )
 from momalisa.cluster.follow import follow
+from momalisa.cluster.kept import remember
 from momalisa.cluster.manifests import ray_job
 from momalisa.cluster.plan import Plan, make_plan
 from momalisa.cluster.preflight import Finding, has_failed, preflight
@@ -119,6 +120,7 @@ def run_submit(flags: argparse.Namespace) -> int:
 
 def begun(cluster: Cluster, name: str, output_uri: str, console: Console, *, detach: bool) -> int:
     """Says how to come back to a job that was submitted, and follows it unless told not to."""
+    remember(cluster, name, output_uri)
     console.print(f"submitted {name}", markup=False)
     console.print(f"  come back: momalisa jobs follow {name} (or status, events, cancel)", markup=False)
     if detach:

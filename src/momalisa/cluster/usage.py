@@ -5,7 +5,7 @@ from datetime import datetime
 
 from momalisa.cluster.config import JobConfig
 from momalisa.cluster.facts import JobFacts
-from momalisa.cluster.gauges import num_failed
+from momalisa.cluster.gauges import exit_of, has_condition, num_failed, status_of, waits
 from momalisa.cluster.kinds import Manifest
 from momalisa.cluster.manifests import CONFIG_ANNOTATION
 from momalisa.cluster.pods import num_gpus, parse_time, role_of, time_at
@@ -47,8 +47,8 @@ def usage_of(facts: JobFacts) -> Usage:
 
 def earlier_attempts(facts: JobFacts) -> str | None:
     """A word on what is not counted."""
-    over = (facts.job or {}).get("status", {}).get("jobDeploymentStatus") in {"Failed", "Complete"}
-    uncounted = num_failed(facts) - (1 if over else 0)
+    # The last attempt of a job that failed is counted, and is one of those that failed.
+    uncounted = num_failed(facts) - (1 if status_of(facts, "jobDeploymentStatus") == "Failed" else 0)
     return f"without {uncounted} earlier attempt{'s' if uncounted > 1 else ''}" if uncounted > 0 else None
 
 
@@ -103,10 +103,12 @@ def _lifetime_s(pod: Manifest, now: datetime) -> float:
 
 
 def _by_times(facts: JobFacts) -> Usage:
+    if facts.job is not None and not _had_workers(facts.job, facts):
+        return Usage(basis="its state: no worker was seen")
     began = time_at(facts.job or {}, "status", "startTime")
     ended = time_at(facts.job or {}, "status", "endTime") or facts.now
     basis = "the RayJob's times (its pods are gone: at most this)"
-    record = facts.run.exit if facts.run else None
+    record = exit_of(facts)
     if began is None and record is not None:
         began, ended, basis = record.started_at, record.ended_at, "its driver's times (its RayJob is gone)"
     config = config_of(facts)
@@ -114,3 +116,11 @@ def _by_times(facts: JobFacts) -> Usage:
         return Usage()
     seconds = (ended - began).total_seconds()
     return Usage(gpu_s=seconds * config.num_gpus, worker_s=seconds * config.num_workers, head_s=seconds, basis=basis)
+
+
+def _had_workers(job: Manifest, facts: JobFacts) -> bool:
+    """A RayJob's startTime is no proof: it has one while it waits in a queue, and while no pod can be made."""
+    if waits(job):
+        return False
+    driver_ran = status_of(facts, "jobStatus") not in {"", "PENDING"} or exit_of(facts) is not None
+    return driver_ran or has_condition(facts, "RayClusterProvisioned")

@@ -16,6 +16,7 @@ from momalisa.cluster.config import parse_duration
 from momalisa.cluster.dashboard import open_dashboard
 from momalisa.cluster.facts import JobFacts, RunFacts, has_started, read_run, submitter_pods
 from momalisa.cluster.follow import Pace, follow, wait
+from momalisa.cluster.kept import recall
 from momalisa.cluster.pods import name_of
 from momalisa.cluster.prices import Prices
 from momalisa.cluster.verdict import ExitCode, verdict
@@ -32,7 +33,7 @@ from momalisa.cluster.watching import (
 )
 from momalisa.cluster.wording import change_of, to_stderr, to_stdout
 from momalisa.cluster.wording import in_words as verdict_in_words
-from momalisa.errors import ClusterNotFoundError, ConfigError
+from momalisa.errors import ClusterNotFoundError, ClusterUnreachableError, ConfigError
 from momalisa.job_folder import DRIVER
 
 _WATCH_EVERY_S = 3.0
@@ -130,11 +131,16 @@ def _logs(flags: argparse.Namespace) -> int:
     pods = [pod for pod in submitter_pods(facts.pods) if has_started(pod)]
     if source == DRIVER and pods:
         try:
-            for line in cluster.logs(name_of(pods[-1])):
+            # Whole, so that nothing is told twice where the folder has to go on.
+            for line in list(cluster.logs(name_of(pods[-1]))):
                 to_stdout(line)
             return 0
         except ClusterNotFoundError:
             pass  # it went at this moment
+        except ClusterUnreachableError:
+            if facts.run is None:
+                raise
+            to_stderr("the log's node does not answer; this is what the run's folder has of it")
     if facts.run is None:
         raise ConfigError(
             f"no pod of {flags.job} has a log, and its run's folder is not known here "
@@ -150,7 +156,8 @@ def _echo_kept(uri: str, source: str) -> int:
 
 
 def _follow(flags: argparse.Namespace) -> int:
-    return follow(_connect(flags), flags.job, output_uri=flags.output)
+    cluster = _connect(flags)
+    return follow(cluster, flags.job, output_uri=flags.output or recall(cluster, flags.job))
 
 
 def _events(flags: argparse.Namespace) -> int:
@@ -160,7 +167,9 @@ def _events(flags: argparse.Namespace) -> int:
 
 
 def _wait(flags: argparse.Namespace) -> int:
-    return wait(_connect(flags), flags.job, say=to_stderr, timeout_s=flags.timeout, output_uri=flags.output)
+    cluster = _connect(flags)
+    uri = flags.output or recall(cluster, flags.job)
+    return wait(cluster, flags.job, say=to_stderr, timeout_s=flags.timeout, output_uri=uri)
 
 
 def _diff(flags: argparse.Namespace) -> int:

@@ -5,7 +5,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 from momalisa.cluster.events import describe, in_order, time_of
-from momalisa.cluster.facts import MANAGED, OUTPUT_URI, ClusterReader, JobFacts, gather, read_run
+from momalisa.cluster.facts import MANAGED, OUTPUT_URI, QUEUE_LABEL, ClusterReader, JobFacts, gather, read_run
 from momalisa.cluster.follow import Pace, Say
 from momalisa.cluster.gauges import age_s, num_workers
 from momalisa.cluster.kept import recall, remember
@@ -28,10 +28,10 @@ def is_folder(job: str) -> bool:
 
 def facts_of(cluster: ClusterReader, job: str, *, output_uri: str | None = None) -> JobFacts:
     """Of a job by its name. Where its run is, is remembered for when its RayJob is gone."""
-    facts = gather(cluster, job, output_uri=output_uri or recall(cluster.namespace, job))
+    facts = gather(cluster, job, output_uri=output_uri or recall(cluster, job))
     told = (facts.job or {}).get("metadata", {}).get("annotations", {}).get(OUTPUT_URI)
     if told:
-        remember(cluster.namespace, job, told)
+        remember(cluster, job, told)
     return facts
 
 
@@ -60,7 +60,7 @@ def list_jobs(cluster: ClusterReader) -> list[tuple[JobFacts, Verdict]]:
             now=datetime.now(UTC),
             job=job,
             pods=[pod for pod in pods if _is_of(pod, job)],
-            others=[other for other in jobs if other is not job],
+            others=[other for other in jobs if other is not job and _queue_of(other) == _queue_of(job)],
             unknown=unknown,
         )
         rows.append((facts, verdict(facts)))
@@ -145,6 +145,11 @@ def _is_of(pod: Manifest, job: Manifest) -> bool:
     return labels.get("batch.kubernetes.io/job-name") == name_of(job) or (
         bool(cluster) and labels.get("ray.io/cluster") == cluster
     )
+
+
+def _queue_of(job: Manifest) -> str | None:
+    queue = job["metadata"].get("labels", {}).get(QUEUE_LABEL)
+    return None if queue is None else str(queue)
 
 
 def _brief(given: Verdict) -> str:

@@ -22,6 +22,7 @@ class Moment:
     error: MomalisaError | None = None
     refused: Mapping[Kind, MomalisaError] = field(default_factory=dict)
     others: list[Manifest] = field(default_factory=list)
+    log_error: MomalisaError | None = None
 
 
 class FakeCluster:
@@ -63,6 +64,8 @@ class FakeCluster:
 
     def logs(self, pod: str, *, since_time: str | None = None, **options: Any) -> Iterator[str]:
         self._ask(POD)
+        if self.now.log_error is not None:
+            raise self.now.log_error
         if pod not in self.now.logs:
             raise ClusterNotFoundError(f"no pod {pod}")
         yield from self.now.logs[pod]

@@ -153,6 +153,15 @@ def test_logs_are_lines() -> None:
     assert api.asked[0].query == {"container": "head", "follow": "true", "tailLines": "0"}
 
 
+def test_a_log_that_need_not_be_waited_for() -> None:
+    """A node that is gone is answered for with 500, after the API server has tried to reach it."""
+    time = Time()
+    cluster, _ = cluster_of(refused(500, "dial tcp 10.0.0.7:10250: connect: no route to host"), time=time)
+    with pytest.raises(ClusterUnreachableError, match="no route to host"):
+        list(cluster.logs("p", tail_lines=200, patience_s=5))
+    assert time.now <= 5
+
+
 def test_a_watch_begins_with_what_is_there_and_lists_again_when_it_must() -> None:
     gone = {"type": "ERROR", "object": {"code": 410, "message": "too old resource version"}}
     time = Time()

@@ -11,7 +11,7 @@ from momalisa import cli
 from momalisa.cluster import command, submitting
 from momalisa.cluster.client import Cluster
 from momalisa.cluster.kinds import RAY_JOB
-from momalisa.cluster.manifests import CONFIG_ANNOTATION
+from momalisa.cluster.manifests import CONFIG_ANNOTATION, OUTPUT_ANNOTATION
 from momalisa.cluster.preflight import Finding
 from tests.unit.cluster.namespace_in_memory import InMemory
 
@@ -170,6 +170,19 @@ def test_ended_jobs_are_deleted(cluster: InMemory, tmp_path: Path) -> None:
     assert cli.main(["jobs", "delete", "mona", "lisa", "--yes"]) == 0
     assert not cluster.list(RAY_JOB)
     assert cli.main(["jobs", "delete", "mona", "--yes"]) == 1
+
+
+def test_what_was_submitted_here_needs_no_output_when_its_rayjob_is_gone(
+    cluster: InMemory, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("MOMALISA_CACHE", str(tmp_path / "cache"))
+    assert train(tmp_path, "--yes", "--detach") == 0
+    cluster.objects.clear()
+    assert cli.main(["jobs", "retry", "mona", "--yes", "--detach"]) == 0
+    assert cluster.get(RAY_JOB, "mona")["metadata"]["annotations"][OUTPUT_ANNOTATION] == str(tmp_path / "mona")
+    cluster.objects.clear()
+    monkeypatch.setattr(cluster, "context", "another")
+    assert cli.main(["jobs", "retry", "mona", "--yes", "--detach"]) == 2
 
 
 def test_a_job_that_is_not_there(cluster: InMemory, capsys: pytest.CaptureFixture[str]) -> None:

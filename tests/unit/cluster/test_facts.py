@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from momalisa.cluster.events import belongs_to
+from momalisa.cluster.events import is_about
 from momalisa.cluster.facts import gather, read_run
 from momalisa.cluster.kinds import EVENT, POD, RAY_CLUSTER
 from momalisa.errors import ClusterForbiddenError, ClusterUnreachableError
@@ -68,6 +68,15 @@ def test_an_api_server_that_is_away_leaves_nothing_to_say() -> None:
         gather(FakeCluster(Moment(error=ClusterUnreachableError("away"))), "sketch-7")
 
 
+def test_a_node_that_is_gone_takes_its_log_alone(uri: str) -> None:
+    away = ClusterUnreachableError("no answer: 500 dial tcp 10.0.0.7:10250: no route to host")
+    facts = gather(FakeCluster(moment("running_silent", uri, log_error=away)), "sketch-7")
+    assert facts.unknown.keys() == {"driver's log"}
+    assert "no route to host" in facts.unknown["driver's log"]
+    assert (facts.log_tail, len(facts.pods)) == ([], 4)
+    assert facts.run is not None
+
+
 def test_a_job_that_waits_knows_the_others_of_its_queue(uri: str) -> None:
     queued = load("queued_in_queue")[0]
     for other in queued.others[1:]:
@@ -83,18 +92,51 @@ def test_an_empty_folder_is_a_run_that_wrote_nothing(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("involved", "is_ours"),
+    ("kind", "involved", "is_ours"),
     [
-        ("demo", True),
-        ("demo-k2x9p", True),
-        ("demo-k2x9p-head-8kq2z", True),
-        ("demo-k2x9p-workers-worker-4dzzt", True),
-        ("demo-7vq6h", True),
-        ("demo-2", False),
-        ("demo-two-k2x9p", False),
-        ("demo-2-k2x9p-head-8kq2z", False),
-        ("another-demo", False),
+        ("RayJob", "demo", True),
+        ("Job", "demo", True),
+        ("RayCluster", "demo-k2x9p", True),
+        ("Pod", "demo-k2x9p-head-8kq2z", True),
+        ("Pod", "demo-k2x9p-workers-worker-4dzzt", True),
+        ("Pod", "demo-7vq6h", True),
+        ("RayJob", "demo-2", False),
+        ("RayJob", "demo-bcd24", False),
+        ("Job", "demo-bcd24", False),
+        ("RayJob", "demo-train", False),
+        ("RayCluster", "demo-train", False),
+        ("Pod", "demo-train-k2x9p-workers-worker-4dzzt", False),
+        ("RayCluster", "demo-two-k2x9p", False),
+        ("Pod", "demo-2-k2x9p-head-8kq2z", False),
+        ("RayJob", "another-demo", False),
+        ("Pod", "demo-k2x9p-a-group-worker-4dzzt", True),
+        ("RayCluster", "demo-bcd24-k2x9p", False),
+        ("Pod", "demo-bcd24-k2x9p-head-8kq2z", False),
+        ("Pod", "demo-bcd24-k2x9p-workers-worker-4dzzt", False),
     ],
 )
-def test_whose_event_it_is(involved: str, *, is_ours: bool) -> None:
-    assert belongs_to("demo", involved) is is_ours
+def test_whose_event_it_is(kind: str, involved: str, *, is_ours: bool) -> None:
+    assert is_about("demo", {"involvedObject": {"kind": kind, "name": involved}}) is is_ours
+
+
+def test_events_of_an_earlier_job_of_that_name_are_left_out(uri: str) -> None:
+    now = moment("running_silent", uri)
+    # The API server's own clock and KubeRay's; the last one's is behind.
+    now.events = [
+        event_of("Before", created=None, seen="2026-11-22T08:59:59Z"),
+        event_of("AtOnce", created=None, seen="2026-11-22T09:00:00Z"),
+        event_of("Late", created="2026-11-22T09:00:01Z", seen="2026-11-22T08:59:58Z"),
+    ]
+    assert [event["reason"] for event in gather(FakeCluster(now), "sketch-7").events] == ["AtOnce", "Late"]
+    now.job = None
+    assert len(gather(FakeCluster(now), "sketch-7").events) == 3
+
+
+def event_of(reason: str, *, created: str | None, seen: str) -> dict[str, Any]:
+    about = {"kind": "RayJob", "name": "sketch-7"}
+    return {
+        "metadata": {"creationTimestamp": created},
+        "involvedObject": about,
+        "reason": reason,
+        "lastTimestamp": seen,
+    }

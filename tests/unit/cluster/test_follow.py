@@ -5,10 +5,11 @@ from typing import Any
 
 import pytest
 
-from momalisa.cluster.facts import JobFacts
+from momalisa.cluster.facts import JobFacts, RunFacts
 from momalisa.cluster.follow import Pace, follow, wait
 from momalisa.cluster.kinds import EVENT, POD
 from momalisa.errors import ClusterForbiddenError, ClusterUnreachableError
+from momalisa.job_folder import ExitRecord
 from tests.unit.cluster.fake_cluster import FakeCluster, Moment, ScriptedReader, collected
 from tests.unit.cluster.recorded import load
 
@@ -130,6 +131,34 @@ def test_a_job_that_somebody_deletes() -> None:
     code, _, said = followed(moment("running_silent"), Moment())
     assert code == 3
     assert "cancelled: it was deleted" in said
+
+
+@pytest.mark.parametrize("last", ["new", "pulling", "running_silent"])
+def test_the_end_of_an_earlier_job_of_that_name_is_not_this_ones(monkeypatch: pytest.MonkeyPatch, last: str) -> None:
+    """It succeeded in the same folder; the new one is deleted before its entrypoint starts."""
+    monkeypatch.setattr("momalisa.cluster.facts.read_run", lambda uri: run_that_ended("2026-11-22T08:59:00Z"))
+    code, _, said = followed(told_where(moment(last)), Moment())
+    assert code == 3
+    assert "cancelled: it was deleted" in said
+
+
+def test_the_end_that_this_job_wrote_is_believed_when_its_rayjob_is_gone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("momalisa.cluster.facts.read_run", lambda uri: run_that_ended("2026-11-22T09:00:30Z"))
+    code, _, said = followed(told_where(moment("running_silent")), Moment())
+    assert code == 0
+    assert "it succeeded" in said
+
+
+def told_where(at: Moment) -> Moment:
+    assert at.job is not None
+    at.job["metadata"]["annotations"] = {"momalisa.dev/output-uri": "gs://art/runs/sketch-7"}
+    return at
+
+
+def run_that_ended(started_at: str) -> RunFacts:
+    times = {"started_at": started_at, "ended_at": "2026-11-22T09:00:40Z"}
+    record = ExitRecord.model_validate({"exit_code": 0, "command": ["python"], **times})
+    return RunFacts(uri="gs://art/runs/sketch-7", exit=record)
 
 
 def test_a_job_that_never_was() -> None:

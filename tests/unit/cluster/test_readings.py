@@ -60,13 +60,27 @@ def test_exit_code() -> None:
         ("(RayTrainWorker pid=3, ip=10.0.0.1) ValueError: torn", Cause.EXCEPTION, "ValueError: torn"),
         ("KeyError: 'title'\nsome line after it", Cause.EXCEPTION, "KeyError: 'title'"),
         ("torch.OutOfMemoryError: CUDA out of memory. Tried …", Cause.GPU_MEMORY, "a GPU ran out of memory"),
+        (
+            "UnavailableError: status 503\ntraining 5/9\nerror: KeyError: 'x'",
+            Cause.EXCEPTION,
+            "KeyError: 'x'",
+        ),
+        (
+            "CUDA out of memory, halving\ntraining 5/9\nerror: the loss is nan",
+            Cause.EXCEPTION,
+            "the loss is nan",
+        ),
+        ("error: reading a: still failing after 10 attempts", Cause.STORAGE, "the bucket did not answer"),
+        ("error: first\nerror: second", Cause.EXCEPTION, "second"),
+        ("torch.OutOfMemoryError\nerror: the workers failed too often: rank 1", Cause.GPU_MEMORY, "a GPU ran out"),
         ("warning: metrics: access denied\nRuntimeError: x", Cause.EXCEPTION, "RuntimeError: x"),
     ],
 )
 def test_trouble_by_words(text: str, cause: Cause, headline: str) -> None:
     found = trouble_in(text, "log")
     assert found is not None
-    assert (found.cause, found.headline) == (cause, headline)
+    assert found.cause == cause
+    assert found.headline.startswith(headline)
 
 
 def test_words_that_tell_nothing() -> None:

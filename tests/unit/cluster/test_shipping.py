@@ -29,7 +29,9 @@ def log_of(output: Path, source: str = "driver") -> bytes:
 
 
 def test_output_is_echoed_unchanged_and_shipped(tmp_path: Path) -> None:
-    code = "import sys; print('to stdout \\x1b[31mé'); sys.stderr.write('to stderr, no end of line'); sys.exit(5)"
+    # In one call each: a newline that `print` writes by itself may come behind the other stream's words.
+    out, err = "sys.stdout.write('to stdout \\x1b[31mé\\n')", "sys.stderr.write('to stderr, no end of line')"
+    code = f"import sys; {out}; {err}; sys.exit(5)"
     done = run(tmp_path, code)
     assert done.returncode == 5
     assert done.stdout == "to stdout \x1b[31mé\n".encode()

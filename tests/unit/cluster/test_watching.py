@@ -4,6 +4,7 @@ import argparse
 import json
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +13,14 @@ import pytest
 from momalisa.cluster import watch_command
 from momalisa.cluster.comparing import compare, in_words
 from momalisa.cluster.config import JobConfig, PodResources
-from momalisa.cluster.facts import RunFacts
+from momalisa.cluster.facts import MANAGED, JobFacts, RunFacts
 from momalisa.cluster.follow import Pace
+from momalisa.cluster.kept import remember
 from momalisa.cluster.prices import Prices
-from momalisa.cluster.usage import cost_of, usage_of
+from momalisa.cluster.usage import cost_of, earlier_attempts, usage_of
 from momalisa.cluster.watching import follow_kept_log
 from momalisa.config import to_dict
-from momalisa.errors import ConfigError
+from momalisa.errors import ClusterUnreachableError, ConfigError
 from momalisa.job_folder import part_key
 from momalisa.storage import Store, open_store
 from tests.unit.cluster.fake_cluster import FakeCluster, Moment, collected
@@ -90,6 +92,17 @@ def test_the_list(run: Run) -> None:
     assert json.loads(run("list --json", moment("running_silent"))[1])[0]["state"] == "running"
 
 
+def test_jobs_of_other_queues_are_in_nobodys_way(run: Run) -> None:
+    def out(queue: str) -> str:
+        queued = load("queued_in_queue")[0]
+        for other in queued.others:
+            other["metadata"]["labels"] = {**MANAGED, "kueue.x-k8s.io/queue-name": queue}
+        return run("list", Moment(job=queued.job, others=list(queued.others)))[1]
+
+    assert "it waits in queue gpus, behind sketch-5, sketch-6" in out("gpus")
+    assert "it waits in queue gpus\n" in out("cpus")
+
+
 def test_the_status(run: Run) -> None:
     code, out = run("status sketch-7", moment("image_missing"))
     assert code == 0
@@ -111,10 +124,27 @@ def test_where_a_run_is_is_remembered(run: Run, folder: Store) -> None:
     assert run("logs sketch-7", Moment())[1] == "one\ntwo\nthree\n"
 
 
+@pytest.mark.parametrize("verb", ["follow", "wait"])
+def test_what_is_remembered_is_what_a_job_is_followed_by(run: Run, folder: Store, verb: str) -> None:
+    remember(FakeCluster(Moment()), "sketch-9", folder.uri)
+    assert run(f"{verb} sketch-9", Moment())[0] == 0
+
+
 def test_a_live_log_comes_from_the_pod(run: Run) -> None:
     assert (
         run("logs sketch-7", moment("running_silent", logs={"sketch-7-7vq6h": ["from the pod"]}))[1] == "from the pod\n"
     )
+
+
+def test_a_log_whose_node_is_gone_is_that_of_the_folder(
+    run: Run, folder: Store, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("MOMALISA_CACHE", str(tmp_path / "cache"))
+    away = ClusterUnreachableError("no route to host")
+    with pytest.raises(ClusterUnreachableError):
+        run("logs sketch-7", moment("running_silent", log_error=away))
+    there = {"momalisa.dev/output-uri": folder.uri}
+    assert run("logs sketch-7", moment("running_silent", annotations=there, log_error=away))[1] == "one\ntwo\nthree\n"
 
 
 def test_a_rank_that_has_no_log(run: Run, folder: Store) -> None:
@@ -135,6 +165,31 @@ def test_a_ranks_log_is_followed_in_the_folder(folder: Store) -> None:
     assert lines == ["of rank 1", "more", "and"]
 
 
+def test_what_was_read_of_a_ranks_log_is_not_read_again(folder: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder.write_bytes("job/" + part_key("rank-1", 1), b"a\n")
+    running = moment("running_silent")
+    cluster = FakeCluster(running, running, running, moment("succeeded"))
+    lines, echo = collected()
+    read: list[tuple[str, bytes]] = []
+    read_bytes = Store.read_bytes
+
+    def reading(store: Store, key: str, *span: Any) -> bytes:
+        content = read_bytes(store, key, *span)
+        read.append((key, content))
+        return content
+
+    def sleep(seconds: float) -> None:
+        cluster.sleep(seconds)
+        if cluster.time > 3:
+            folder.write_bytes("job/" + part_key("rank-1", 1), b"a\nb\n")
+
+    monkeypatch.setattr(Store, "read_bytes", reading)
+    follow_kept_log(cluster, "sketch-7", folder.uri, "rank-1", echo=echo, pace=Pace(sleep=sleep))
+    assert lines == ["of rank 1", "a", "b"]
+    first, second = (part_key("rank-1", number) for number in (0, 1))
+    assert read == [(first, b"of rank 1\n"), (second, b"a\n"), (second, b"b\n")]
+
+
 def test_events_are_told_in_order(run: Run) -> None:
     out = run("events sketch-7", moment("scaling_up"))[1].splitlines()
     assert [line.split()[0] for line in out] == ["09:00:30", "09:00:50"]
@@ -151,6 +206,45 @@ def test_usage_by_pods_and_its_cost() -> None:
     head = 2 * 0.025 + 8 * 0.0034
     assert cost_of(used, CONFIG, Prices()) == pytest.approx((600 * worker + 300 * head) / 3600)
     assert cost_of(used, replace(CONFIG, gpu_type="unheard-of"), Prices()) is None
+
+
+@pytest.mark.parametrize("case", ["queued_in_queue", "quota", "pre_running_deadline"])
+def test_a_job_that_waits_has_used_nothing(case: str) -> None:
+    """KubeRay sets startTime before it suspends, and keeps it."""
+    facts = moment_of(case, hours_later=10)
+    assert facts.job is not None
+    assert facts.job["status"]["startTime"]
+    assert usage_of(replace(facts, pods=())).gpu_s == 0
+
+
+def test_a_job_whose_workers_were_there_is_reckoned_by_its_times() -> None:
+    """Also for those who may not see pods."""
+    facts = moment_of("running_silent", hours_later=1)
+    assert usage_of(replace(facts, pods=(), unknown={"pods": "no"})).gpu_s > 2 * 3600
+
+
+def moment_of(case: str, *, hours_later: int) -> JobFacts:
+    facts = load(case)[0]
+    assert facts.job is not None
+    facts.job["metadata"]["annotations"] = {"momalisa.dev/config": json.dumps(to_dict(CONFIG))}
+    return replace(facts, now=facts.now + timedelta(hours=hours_later))
+
+
+@pytest.mark.parametrize(
+    ("status", "words"),
+    [
+        ({"jobDeploymentStatus": "Complete", "failed": 1, "succeeded": 1}, "without 1 earlier attempt"),
+        ({"jobDeploymentStatus": "Complete", "failed": 0, "succeeded": 1}, None),
+        ({"jobDeploymentStatus": "Failed", "failed": 3, "succeeded": 0}, "without 2 earlier attempts"),
+        ({"jobDeploymentStatus": "Failed", "failed": 1, "succeeded": 0}, None),
+        ({"jobDeploymentStatus": "Running", "failed": 1, "succeeded": 0}, "without 1 earlier attempt"),
+    ],
+)
+def test_attempts_that_are_not_counted_are_named(status: dict[str, Any], words: str | None) -> None:
+    facts = load("succeeded")[0]
+    assert facts.job is not None
+    facts.job["status"] |= status
+    assert earlier_attempts(facts) == words
 
 
 def test_cost_of_a_job_whose_pods_are_gone(run: Run, folder: Store) -> None:
