@@ -23,7 +23,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from momalisa.errors import InputError, IntegrityError, TrainingError
 from momalisa.job_folder import JOB_FOLDER_VARIABLE
-from momalisa.log_shipping import shipped_rank
+from momalisa.rank_log import shipped_rank
 from momalisa.ray_session import ray_session
 from momalisa.storage import Store
 from momalisa.training.progress import ProgressBar, ProgressUpdate
@@ -169,7 +169,7 @@ def _train_on_rank(arguments: dict[str, Any]) -> None:
         torch.set_num_threads(spec.config.resources.cpus_per_worker)
     host = RayHost(arguments["board"])
     try:
-        with shipped_rank(arguments["job_folder"], world.rank):
+        with shipped_rank(arguments["job_folder"], world.rank, world.size):
             train(spec, host, world)
     except (InputError, IntegrityError, TrainingError) as e:
         # The same again would end the same. Raised, so that Ray ends the other ranks, which wait for this one.

@@ -29,7 +29,7 @@ def log_of(output: Path, source: str = "driver") -> bytes:
 
 
 def test_output_is_echoed_unchanged_and_shipped(tmp_path: Path) -> None:
-    code = "import sys; print('to stdout \\x1b[31mé'); sys.stderr.write('to stderr, no end of line'); sys.exit(5)"
+    code = "import sys; sys.stdout.write('to stdout \\x1b[31mé\\n'); sys.stderr.write('to stderr, no end of line'); sys.exit(5)"
     done = run(tmp_path, code)
     assert done.returncode == 5
     assert done.stdout == "to stdout \x1b[31mé\n".encode()
@@ -124,9 +124,9 @@ def test_a_command_ended_by_a_signal_gives_the_shells_code(tmp_path: Path) -> No
 
 RANK = """
 import sys
-from momalisa.log_shipping import shipped_rank
+from momalisa.rank_log import shipped_rank
 try:
-    with shipped_rank({uri!r}, 1):
+    with shipped_rank({uri!r}, 1, 2):
         import os
         print("from python", flush=True)
         os.system("echo from a child")
@@ -154,10 +154,10 @@ def test_a_ranks_output_and_its_exception_are_shipped(tmp_path: Path) -> None:
 def test_the_first_ranks_error_is_in_the_exit_record(tmp_path: Path) -> None:
     code = """
 import os
-from momalisa.log_shipping import shipped_rank
+from momalisa.rank_log import shipped_rank
 for rank, message in ((1, "the cause"), (0, "a consequence")):
     try:
-        with shipped_rank(os.environ["MOMALISA_JOB_FOLDER"], rank):
+        with shipped_rank(os.environ["MOMALISA_JOB_FOLDER"], rank, 2):
             raise RuntimeError(message)
     except RuntimeError:
         pass
