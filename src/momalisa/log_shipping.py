@@ -78,28 +78,31 @@ class LogShipper:
     def ship(self) -> bool:
         """Writes what came since the last time; whether nothing is left to write."""
         with self._shipping:
-            self._take()
-            if not self._part or self._is_written:
-                return True
-            try:
-                self._write()
-            except StorageError as e:
-                if not self._warned:
-                    self._warned = True
-                    self._warn(f"the log cannot be written to {self._store.uri} just now, it is tried again ({e})")
-                return False
+            while self._take():
+                try:
+                    self._write()
+                except StorageError as e:
+                    if not self._warned:
+                        self._warned = True
+                        self._warn(f"the log cannot be written to {self._store.uri} just now, it is tried again ({e})")
+                    return False
+                if self._part:
+                    return True  # what came meanwhile goes to the same object: at the next turn
             return True
 
-    def _take(self) -> None:
+    def _take(self) -> bool:
+        """Makes what waits a part of the part; whether there is something to write. A full part takes no more."""
+        if not self._is_written and len(self._part) >= self._part_bytes:
+            return True
         with self._lock:
-            if not self._waiting:
-                return
-            if self._num_left_out:
-                self._part += _LEFT_OUT % self._num_left_out
-                self._num_left_out = 0
-            self._part += self._waiting
-            self._waiting.clear()
-            self._is_written = False
+            if self._waiting:
+                if self._num_left_out:
+                    self._part += _LEFT_OUT % self._num_left_out
+                    self._num_left_out = 0
+                self._part += self._waiting
+                self._waiting.clear()
+                self._is_written = False
+        return bool(self._part) and not self._is_written
 
     def _write(self) -> None:
         if self._number is None:
