@@ -128,7 +128,9 @@ def _end(reader: "subprocess.Popen[bytes]") -> None:
         # Told, not only closed: a process that was forked meanwhile holds the pipe open.
         telling.write(b"\n")
     with reader.stdout as ending:
-        select.select([ending], [], [], _CLOSING_TIMEOUT_S)
+        poll = select.poll()  # select() takes no descriptor above 1023, and a worker may have opened that many
+        poll.register(ending, select.POLLHUP)
+        poll.poll(_CLOSING_TIMEOUT_S * 1000)
 
 
 def _forget_errors(store: Store, rank: int, num_ranks: int) -> None:
