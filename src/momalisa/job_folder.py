@@ -123,6 +123,11 @@ class JobFolder:
             return None
 
 
+def error_key(rank: int) -> str:
+    """Where a rank's exception is."""
+    return f"{ERRORS}/rank-{rank}.json"
+
+
 def part_key(source: str, number: int) -> str:
     """Where a part of a log is."""
     return f"logs/{source}/{number:06d}.log"

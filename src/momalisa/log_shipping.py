@@ -5,16 +5,12 @@ until it is large enough, then the next one begins. What a kill can cost is what
 that is away costs nothing but time: the text waits in memory, up to a bound.
 """
 
-import os
-import sys
 import threading
-import traceback
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 
 from momalisa.errors import StorageError
-from momalisa.job_folder import ERRORS, RankError, now, part_key, part_number
-from momalisa.storage import RetryPolicy, Store, open_store
+from momalisa.job_folder import part_key, part_number
+from momalisa.storage import RetryPolicy, Store
 
 SHIP_EVERY_S = 4.0
 _PART_BYTES = 256 * 1024
@@ -82,28 +78,31 @@ class LogShipper:
     def ship(self) -> bool:
         """Writes what came since the last time; whether nothing is left to write."""
         with self._shipping:
-            self._take()
-            if not self._part or self._is_written:
-                return True
-            try:
-                self._write()
-            except StorageError as e:
-                if not self._warned:
-                    self._warned = True
-                    self._warn(f"the log cannot be written to {self._store.uri} just now, it is tried again ({e})")
-                return False
+            while self._take():
+                try:
+                    self._write()
+                except StorageError as e:
+                    if not self._warned:
+                        self._warned = True
+                        self._warn(f"the log cannot be written to {self._store.uri} just now, it is tried again ({e})")
+                    return False
+                if self._part:
+                    return True  # what came meanwhile goes to the same object: at the next turn
             return True
 
-    def _take(self) -> None:
+    def _take(self) -> bool:
+        """Makes what waits a part of the part; whether there is something to write. A full part takes no more."""
+        if not self._is_written and len(self._part) >= self._part_bytes:
+            return True
         with self._lock:
-            if not self._waiting:
-                return
-            if self._num_left_out:
-                self._part += _LEFT_OUT % self._num_left_out
-                self._num_left_out = 0
-            self._part += self._waiting
-            self._waiting.clear()
-            self._is_written = False
+            if self._waiting:
+                if self._num_left_out:
+                    self._part += _LEFT_OUT % self._num_left_out
+                    self._num_left_out = 0
+                self._part += self._waiting
+                self._waiting.clear()
+                self._is_written = False
+        return bool(self._part) and not self._is_written
 
     def _write(self) -> None:
         if self._number is None:
@@ -126,90 +125,3 @@ def _next_number(store: Store, source: str) -> int:
     """After the parts of earlier attempts."""
     numbers = [part_number(entry.key) for entry in store.list(f"logs/{source}")]
     return max((number for number in numbers if number is not None), default=-1) + 1
-
-
-@contextmanager
-def shipped_rank(job_folder_uri: str | None, rank: int) -> Iterator[None]:
-    """Within it, all that this process prints goes to the run's folder too, and the exception that ends it.
-
-    None changes nothing: a run that is no job on a cluster.
-    """
-    if job_folder_uri is None:
-        yield
-        return
-    store = open_store(job_folder_uri, QUICK)
-    shipper = LogShipper(store, f"rank-{rank}", warn=_say)
-    shipper.start()
-    shipper.add(f"--- rank {rank} on {os.uname().nodename} begins at {now():%Y-%m-%d %H:%M:%S} UTC\n".encode())
-    try:
-        with _copied_to(shipper):
-            try:
-                yield
-            except BaseException as e:
-                _record_error(store, rank, e)
-                raise
-    finally:
-        shipper.close()
-
-
-@contextmanager
-def _copied_to(shipper: LogShipper) -> Iterator[None]:
-    """Copies what is written to the process's own stdout and stderr, by whatever library: their descriptors."""
-    pumps = [_Pump(number, shipper) for number in (1, 2)]
-    try:
-        yield
-    finally:
-        for pump in pumps:
-            pump.close()
-
-
-class _Pump:
-    """Stands between a descriptor and where it led."""
-
-    def __init__(self, number: int, shipper: LogShipper) -> None:
-        self._number = number
-        self._shipper = shipper
-        self._original = os.dup(number)
-        self._reading, writing = os.pipe()
-        os.dup2(writing, number)
-        os.close(writing)
-        self._thread = threading.Thread(target=self._run, name=f"copy-{number}", daemon=True)
-        self._thread.start()
-
-    def close(self) -> None:
-        _flush()
-        os.dup2(self._original, self._number)
-        # A child that was started meanwhile holds the pipe open; it is not waited for.
-        self._thread.join(timeout=2.0)
-
-    def _run(self) -> None:
-        while data := os.read(self._reading, 65536):
-            os.write(self._original, data)
-            self._shipper.add(data)
-        os.close(self._reading)
-        os.close(self._original)
-
-
-def _flush() -> None:
-    for stream in (sys.stdout, sys.stderr):
-        stream.flush()
-
-
-def _record_error(store: Store, rank: int, error: BaseException) -> None:
-    lines = traceback.format_exception(error)
-    record = RankError(
-        rank=rank,
-        time=now(),
-        exception=traceback.format_exception_only(error)[-1].strip(),
-        traceback="".join(lines)[-20_000:],
-        node=os.uname().nodename,
-    )
-    try:
-        store.write_bytes(f"{ERRORS}/rank-{rank}.json", record.model_dump_json(indent=1).encode())
-    except StorageError as e:
-        _say(f"the error of rank {rank} cannot be written to {store.uri} ({e})")
-
-
-def _say(message: str) -> None:
-    sys.stderr.write(f"warning: {message}\n")
-    sys.stderr.flush()

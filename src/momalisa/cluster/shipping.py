@@ -13,6 +13,7 @@ import sys
 import threading
 from collections import deque
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import timedelta
 from types import FrameType
 from typing import IO
@@ -103,7 +104,8 @@ class Entrypoint:
         def copy() -> None:
             partial = b""
             while data := os.read(stream.fileno(), 65536):
-                os.write(number, data)
+                with suppress(OSError):  # nobody reads it any more, or a disk is full: the command must not wait for us
+                    os.write(number, data)
                 self._shipper.add(data)
                 *lines, partial = (partial + data).split(b"\n")
                 self._last_lines.extend(line.decode(errors="replace")[-1000:] for line in lines)
@@ -151,7 +153,7 @@ class Entrypoint:
             self._has_ended = not foreseen
             try:
                 errors = self._folder.errors(since=self._started_at - _CLOCKS_DIFFER)
-                error = errors[0] if errors and code != 0 else None
+                error = errors[0] if errors and code not in (0, STOPPED_EXIT_CODE) else None
                 self._folder.store.write_bytes(
                     EXIT_FILE, self._exit_record(code, error).model_dump_json(indent=1).encode()
                 )

@@ -1,4 +1,9 @@
-"""One driver at a time writes to a run's folder: `control/owner.json`, taken by compare-and-swap and renewed."""
+"""One driver at a time writes to a run's folder: `control/owner.json`.
+
+It is taken, renewed and given back by compare-and-swap, each time at the version that its owner knows. So a driver that
+was silent for so long that another took over learns it at its next renewal, and neither then nor in the end does it
+harm the other's.
+"""
 
 import contextlib
 import os
@@ -7,6 +12,8 @@ import secrets
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from typing import NoReturn
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -16,9 +23,11 @@ from momalisa.errors import (
     ConflictError,
     ObjectNotFoundError,
     StorageError,
+    TrainingError,
     UnsupportedOperationError,
 )
 from momalisa.storage import Store
+from momalisa.storage.backend import Version
 
 OWNER_KEY = "control/owner.json"
 _RENEW_EVERY_S = 20.0
@@ -37,7 +46,7 @@ class Owner(BaseModel):
     node: str
     pid: int
     renewed: float
-    """Unix time."""
+    """Unix time; 0 where it was given back."""
 
     @property
     def is_gone(self) -> bool:
@@ -48,31 +57,35 @@ class Owner(BaseModel):
 
 
 @contextlib.contextmanager
-def owning(output: Store, *, patience_s: float = 0.0, say: Callable[[str], None] | None = None) -> Iterator[None]:
+def owning(
+    output: Store, *, patience_s: float = 0.0, say: Callable[[str], None] | None = None
+) -> Iterator[Future[NoReturn]]:
     """Owns a run's folder for a block. Raises ConfigError naming the other driver where one is at work there.
 
     With patience it waits for the other to end, or to be silent for so long that it must be gone: a driver whose node
-    was lost leaves its mark behind.
+    was lost leaves its mark behind. What it gives fails with TrainingError once another driver has taken the folder
+    over: then the block must end.
     """
-    token = secrets.token_hex(8)
-    _take_patiently(output, token, patience_s, say)
+    lease = _Lease(output)
+    _take_patiently(lease, patience_s, say)
     ended = threading.Event()
-    thread = threading.Thread(target=_renew, args=(output, token, ended), name="lease", daemon=True)
+    lost: Future[NoReturn] = Future()
+    thread = threading.Thread(target=_renew, args=(lease, ended, lost), name="lease", daemon=True)
     thread.start()
     try:
-        yield
+        yield lost
     finally:
         ended.set()
         thread.join()
         with contextlib.suppress(StorageError):
-            output.delete(OWNER_KEY)
+            lease.give_back()
 
 
-def _take_patiently(output: Store, token: str, patience_s: float, say: Callable[[str], None] | None) -> None:
+def _take_patiently(lease: "_Lease", patience_s: float, say: Callable[[str], None] | None) -> None:
     until = time.time() + patience_s
     while True:
         try:
-            return _take(output, token)
+            return lease.take()
         except ConfigError as e:
             if time.time() >= until:
                 raise
@@ -82,37 +95,77 @@ def _take_patiently(output: Store, token: str, patience_s: float, say: Callable[
         time.sleep(min(_LOOK_EVERY_S, max(0.0, until - time.time())))
 
 
-def _take(output: Store, token: str) -> None:
-    try:
-        output.create(OWNER_KEY, _content(token))
-        return
-    except AlreadyExistsError:
-        pass
-    except UnsupportedOperationError:
-        output.write_bytes(OWNER_KEY, _content(token))  # Of such a store nobody can be the sole owner.
-        return
-    try:
-        data, version = output.read_versioned(OWNER_KEY)
-        owner = _parse(data)
-        if owner is not None and not owner.is_gone:
-            raise ConfigError(
-                f"another run writes to {output.uri} (process {owner.pid} on {owner.node}, heard of "
-                f"{time.time() - owner.renewed:.0f} s ago): stop that one, or choose another --output"
-            )
-        output.compare_and_swap(OWNER_KEY, _content(token), version)
-    except (ConflictError, ObjectNotFoundError) as e:
-        raise ConfigError(f"another run has just begun in {output.uri}: choose another --output") from e
+class _Lease:
+    """A driver's own."""
+
+    def __init__(self, output: Store) -> None:
+        self.output = output
+        self._token = secrets.token_hex(8)
+        self._version: Version | None = None
+        """None where the store knows no versions: there nobody can be the sole owner."""
+
+    def take(self) -> None:
+        """Raises ConfigError where another has it."""
+        try:
+            self._version = self.output.create(OWNER_KEY, self._content())
+        except AlreadyExistsError:
+            self._version = self._take_over()
+        except UnsupportedOperationError:
+            self.output.write_bytes(OWNER_KEY, self._content())
+
+    def renew(self) -> None:
+        """Raises ConflictError where another has it by now."""
+        self._replace(self._content())
+
+    def give_back(self) -> None:
+        """Not deleted: that could not be kept from deleting another's. Raises ConflictError where another has it."""
+        self._replace(self._content(renewed=0.0))
+
+    def _take_over(self) -> Version:
+        try:
+            data, version = self.output.read_versioned(OWNER_KEY)
+            owner = _parse(data)
+            if owner is not None and not owner.is_gone:
+                raise ConfigError(
+                    f"another run writes to {self.output.uri} (process {owner.pid} on {owner.node}, heard of "
+                    f"{time.time() - owner.renewed:.0f} s ago): stop that one, or choose another --output"
+                )
+            return self.output.compare_and_swap(OWNER_KEY, self._content(), version)
+        except (ConflictError, ObjectNotFoundError) as e:
+            raise ConfigError(f"another run has just begun in {self.output.uri}: choose another --output") from e
+
+    def _replace(self, content: bytes) -> None:
+        if self._version is None:
+            self.output.write_bytes(OWNER_KEY, content)
+        else:
+            self._version = self.output.compare_and_swap(OWNER_KEY, content, self._version)
+
+    def _content(self, renewed: float | None = None) -> bytes:
+        owner = Owner(
+            token=self._token,
+            node=platform.node(),
+            pid=os.getpid(),
+            renewed=time.time() if renewed is None else renewed,
+        )
+        return owner.model_dump_json().encode()
 
 
-def _renew(output: Store, token: str, ended: threading.Event) -> None:
+def _renew(lease: _Lease, ended: threading.Event, lost: Future[NoReturn]) -> None:
     while not ended.wait(_RENEW_EVERY_S):
-        with contextlib.suppress(StorageError):
-            output.write_bytes(OWNER_KEY, _content(token))
+        try:
+            lease.renew()
+        except ConflictError:
+            lost.set_exception(TrainingError(_lost_in_words(lease.output)))
+            return
+        except StorageError:
+            continue  # the bucket is away; the next renewal will tell
 
 
-def _content(token: str) -> bytes:
-    owner = Owner(token=token, node=platform.node(), pid=os.getpid(), renewed=time.time())
-    return owner.model_dump_json().encode()
+def _lost_in_words(output: Store) -> str:
+    return (
+        f"this run's lease of {output.uri} is lost: nothing was heard of this driver for {_STALE_AFTER_S:.0f} s, and "
+        f"another took over ({output.uri_of(OWNER_KEY)} names it). That one goes on with the run; this one ends"
+    )
 
 
 def _parse(data: bytes) -> Owner | None:

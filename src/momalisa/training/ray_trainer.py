@@ -10,11 +10,11 @@ import secrets
 import signal
 import threading
 from collections.abc import Iterator
-from concurrent.futures import Future
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from contextlib import contextmanager
 from dataclasses import asdict
 from types import FrameType
-from typing import Any
+from typing import Any, NoReturn
 
 import ray
 import ray.train
@@ -23,7 +23,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from momalisa.errors import InputError, IntegrityError, TrainingError
 from momalisa.job_folder import JOB_FOLDER_VARIABLE
-from momalisa.log_shipping import shipped_rank
+from momalisa.rank_log import shipped_rank
 from momalisa.ray_session import ray_session
 from momalisa.storage import Store
 from momalisa.training.progress import ProgressBar, ProgressUpdate
@@ -33,6 +33,7 @@ from momalisa.training.stopping import ask_to_stop
 _PREEMPTION_POLL_STEPS = 5
 _BOARD_POLL_S = 0.5
 _NO_GPU = {"CUDA_VISIBLE_DEVICES": "", "DS_ACCELERATOR": "cpu"}
+_LOW_MEMORY = "running low on memory"
 _START_TIMEOUT_S = 1800
 """GPU nodes take longer to come up than Ray Train's own 60 s."""
 _ELASTIC_START_TIMEOUT_S = 30
@@ -84,11 +85,12 @@ class RayHost:
         self._board.show.remote(asdict(update))
 
 
-def train_on_ray(spec: RunSpec, *, show: bool = True) -> None:
+def train_on_ray(spec: RunSpec, *, lost: Future[NoReturn], show: bool = True) -> None:
     """Runs a spec to its end, with restarts after faults.
 
-    Raises TrainingError with the workers' own message where no retry can help, and for a run that
-    failed more often than `resources.max_failures`.
+    lost: fails where the run's folder has become another driver's; then the workers are ended.
+    Raises TrainingError with the workers' own message where no retry can help, for a run that
+    failed more often than `resources.max_failures`, and for one that has lost its folder.
     """
     timeout = _ELASTIC_START_TIMEOUT_S if spec.config.resources.is_elastic else _START_TIMEOUT_S
     os.environ.setdefault("RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S", str(timeout))
@@ -98,7 +100,7 @@ def train_on_ray(spec: RunSpec, *, show: bool = True) -> None:
         board = ray.remote(num_cpus=0, scheduling_strategy=here)(_Board).remote()
         trainer = _trainer(spec, board)
         with _showing(board, show), _stopping_on_signals(spec.output):
-            failed = _fit(trainer)
+            failed = _fit(trainer, lost)
         failure = ray.get(board.failure.remote())
         if failure is not None:
             raise TrainingError(failure)
@@ -106,7 +108,7 @@ def train_on_ray(spec: RunSpec, *, show: bool = True) -> None:
             raise TrainingError(f"the workers failed too often: {_innermost(failed)}") from failed
 
 
-def _fit(trainer: TorchTrainer) -> ray.train.TrainingFailedError | None:
+def _fit(trainer: TorchTrainer, lost: Future[NoReturn]) -> ray.train.TrainingFailedError | None:
     """Runs it in a thread: in the main thread it takes Ctrl-C for itself, and aborts without a checkpoint."""
     outcome: Future[None] = Future()
 
@@ -118,6 +120,10 @@ def _fit(trainer: TorchTrainer) -> ray.train.TrainingFailedError | None:
             outcome.set_exception(e)
 
     threading.Thread(target=fit, name="fit", daemon=True).start()
+    either: tuple[Future[Any], ...] = (outcome, lost)
+    wait(either, return_when=FIRST_COMPLETED)
+    if lost.done():
+        lost.result()
     try:
         outcome.result()
     except ray.train.TrainingFailedError as e:
@@ -169,7 +175,7 @@ def _train_on_rank(arguments: dict[str, Any]) -> None:
         torch.set_num_threads(spec.config.resources.cpus_per_worker)
     host = RayHost(arguments["board"])
     try:
-        with shipped_rank(arguments["job_folder"], world.rank):
+        with shipped_rank(arguments["job_folder"], world.rank, world.size):
             train(spec, host, world)
     except (InputError, IntegrityError, TrainingError) as e:
         # The same again would end the same. Raised, so that Ray ends the other ranks, which wait for this one.
@@ -241,4 +247,6 @@ def _innermost(error: BaseException) -> str:
     failures: dict[int, Exception] = getattr(error, "worker_failures", {})
     first = next(iter(failures.values()), None)
     lines = [line for line in str(first or error).splitlines() if line.strip()]
-    return lines[-1] if lines else type(error).__name__
+    # An exception stands below its traceback; Ray's memory monitor ends with advice on Ray's settings.
+    cause = next((line for line in lines if _LOW_MEMORY in line), None) or (lines[-1] if lines else None)
+    return cause or type(error).__name__

@@ -21,7 +21,7 @@ from momalisa.training.preflight import (
     check_output,
     in_cluster,
 )
-from momalisa.training.run import RUN_FILE, Attempt, RunRecord, RunSpec
+from momalisa.training.run import RUN_FILE, STOP_KEY, Attempt, RunRecord, RunSpec
 from momalisa.training.stopping import forget_stop
 from momalisa.training.summary import SUMMARY_FILE, RunSummary, git_commit, versions
 
@@ -32,17 +32,23 @@ def run_training(config: TrainConfig, *, data_uri: str, output_uri: str, resume:
     """Runs a training to its end and prints its verdict; gives the exit code: 0, or 3 where it was stopped.
 
     `auto` goes on with the run where there is one and begins it otherwise: for whatever starts a job again by itself.
-    It also waits until the driver before it is gone. Raises InputError before anything is started, TrainingError for a
-    run that cannot go on.
+    It also waits until the driver before it is gone, and heeds a request to stop that came before it began, or a
+    cancel would be undone. Raises InputError before anything is started, TrainingError for a run that cannot go on.
     """
     console = Console(highlight=False)
     output = open_store(output_uri)
-    with owning(output, patience_s=PATIENCE_S if resume == "auto" else 0.0, say=lambda line: _print(console, line)):
+    patience_s = PATIENCE_S if resume == "auto" else 0.0
+    with owning(output, patience_s=patience_s, say=lambda line: _print(console, line)) as lost:
+        if resume != "auto":
+            forget_stop(output)
+        elif output.exists(STOP_KEY):
+            _print(console, f"it was asked to stop ({output.uri_of(STOP_KEY)}); --resume goes on all the same")
+            return STOPPED_EXIT_CODE
         resume = output.exists(RUN_FILE) if resume == "auto" else resume
         spec = prepare_run(config, data_uri=data_uri, output_uri=output_uri, resume=resume, console=console)
         from momalisa.training.ray_trainer import train_on_ray
 
-        train_on_ray(spec)
+        train_on_ray(spec, lost=lost)
         return _tell_end(spec.output, console)
 
 
@@ -69,7 +75,6 @@ def prepare_run(config: TrainConfig, *, data_uri: str, output_uri: str, resume: 
         console.print(line, markup=False)
 
     earlier = check_output(output, record, resume=resume, say=say)
-    forget_stop(output)
     record = _with_attempt(record, earlier, from_step=_find_start(output, say) if resume else 0)
     output.write_bytes(RUN_FILE, record.model_dump_json(indent=1).encode())
     say(

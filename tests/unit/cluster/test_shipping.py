@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -126,9 +127,9 @@ def test_a_command_ended_by_a_signal_gives_the_shells_code(tmp_path: Path) -> No
 
 RANK = """
 import sys
-from momalisa.log_shipping import shipped_rank
+from momalisa.rank_log import shipped_rank
 try:
-    with shipped_rank({uri!r}, 1):
+    with shipped_rank({uri!r}, 1, 2):
         import os
         print("from python", flush=True)
         os.system("echo from a child")
@@ -156,10 +157,10 @@ def test_a_ranks_output_and_its_exception_are_shipped(tmp_path: Path) -> None:
 def test_the_first_ranks_error_is_in_the_exit_record(tmp_path: Path) -> None:
     code = """
 import os
-from momalisa.log_shipping import shipped_rank
+from momalisa.rank_log import shipped_rank
 for rank, message in ((1, "the cause"), (0, "a consequence")):
     try:
-        with shipped_rank(os.environ["MOMALISA_JOB_FOLDER"], rank):
+        with shipped_rank(os.environ["MOMALISA_JOB_FOLDER"], rank, 2):
             raise RuntimeError(message)
     except RuntimeError:
         pass
@@ -170,6 +171,36 @@ raise SystemExit(1)
     assert record is not None
     assert record.error is not None
     assert (record.error.rank, record.error.exception) == (1, "RuntimeError: the cause")
+
+
+@pytest.mark.parametrize(("code", "is_told"), [(1, True), (3, False)])
+def test_a_run_that_was_stopped_has_no_error(tmp_path: Path, code: int, is_told: bool) -> None:
+    """What a rank left behind was recovered from, or the driver would not say that it stopped."""
+    error = f"rank=1, time='{datetime.now(UTC) + timedelta(minutes=1)}', exception='OSError: gone', traceback=''"
+    command = f"""
+import os
+from momalisa.job_folder import RankError, error_key
+from momalisa.storage import open_store
+open_store(os.environ['MOMALISA_JOB_FOLDER']).write_bytes(error_key(1), RankError({error}).model_dump_json().encode())
+raise SystemExit({code})
+"""
+    run(tmp_path, command)
+    record = JobFolder.of_run(str(tmp_path)).exit()
+    assert record is not None
+    assert (record.error is not None) is is_told
+
+
+def test_a_job_goes_on_where_nobody_reads_its_output(tmp_path: Path) -> None:
+    reading, writing = os.pipe()
+    code = "import sys; sys.stdout.write('x' * 1_000_000); sys.stdout.flush(); print('the end')"
+    process = subprocess.Popen([*WRAPPER, "--output", str(tmp_path), "--", sys.executable, "-c", code], stdout=writing)
+    os.close(writing)
+    os.close(reading)
+    try:
+        assert process.wait(60) == 0
+    finally:
+        process.kill()
+    assert log_of(tmp_path).endswith(b"the end\n")
 
 
 class Flaky:
@@ -223,10 +254,14 @@ def test_parts_grow_to_their_size_and_then_the_next_begins(tmp_path: Path, ship:
 
 
 def test_memory_is_bounded_and_what_is_left_out_is_said(tmp_path: Path, ship: Callable[..., tuple]) -> None:
-    shipper, store, _ = ship(most_waiting_bytes=10)
-    shipper.add(b"0123456789")
-    shipper.add(b"abc")
+    shipper, store, _ = ship(most_waiting_bytes=10, part_bytes=4)
+    for data in (b"012345", b"6789abcdef", b"ghi"):
+        shipper.add(data)
+        assert not shipper.ship()
     store.is_away = False
-    shipper.ship()
-    assert b"3 bytes are left out" in log_of(tmp_path)
-    assert log_of(tmp_path).endswith(b"3456789abc")
+    assert shipper.ship()
+    assert sum(store.written) < 100
+    text = log_of(tmp_path)
+    assert text.startswith(b"012345\n")
+    assert b"3 bytes are left out" in text
+    assert text.endswith(b"9abcdefghi")

@@ -1,10 +1,12 @@
 import os
 import platform
+import threading
 import time
+from concurrent.futures import Future
 
 import pytest
 
-from momalisa.errors import ConfigError
+from momalisa.errors import ConfigError, TrainingError, UnavailableError
 from momalisa.storage import open_store
 from momalisa.training import lease
 from momalisa.training.lease import OWNER_KEY, Owner, owning
@@ -26,7 +28,7 @@ def test_a_second_driver_is_refused_until_the_first_ends(tmp_path):
         assert output.exists(OWNER_KEY)
     with owning(output):
         pass
-    assert not output.exists(OWNER_KEY)
+    assert Owner.model_validate_json(output.read_bytes(OWNER_KEY)).is_gone
 
 
 def test_one_at_work_on_another_machine_is_respected(tmp_path):
@@ -87,3 +89,38 @@ def test_patience_ends_where_the_other_is_at_work(tmp_path, monkeypatch):
     with pytest.raises(ConfigError, match="on elsewhere"), owning(output, patience_s=lease.PATIENCE_S):
         pass
     assert fake.now == 1000 + lease.PATIENCE_S
+
+
+def test_one_that_comes_back_after_another_took_over_ends_and_leaves_the_others_mark(tmp_path, monkeypatch):
+    monkeypatch.setattr(lease, "_RENEW_EVERY_S", 0.01)
+    output = open_store(str(tmp_path))
+    with owning(output) as lost:
+        leave_owner(output)
+        with pytest.raises(TrainingError, match="another took over"):
+            lost.result(timeout=30)
+    assert b'"other"' in output.read_bytes(OWNER_KEY)
+
+
+def test_one_that_ends_before_it_notices_leaves_the_others_mark(tmp_path):
+    output = open_store(str(tmp_path))
+    with owning(output) as lost:
+        leave_owner(output)
+    assert not lost.done()
+    assert b'"other"' in output.read_bytes(OWNER_KEY)
+
+
+def test_a_bucket_that_is_away_costs_no_lease(monkeypatch):
+    class Away:
+        num_renewals = 0
+
+        def renew(self):
+            self.num_renewals += 1
+            if self.num_renewals == 3:
+                ended.set()
+            raise UnavailableError("it is away")
+
+    monkeypatch.setattr(lease, "_RENEW_EVERY_S", 0.0)
+    ended, lost, away = threading.Event(), Future(), Away()
+    lease._renew(away, ended, lost)
+    assert away.num_renewals == 3
+    assert not lost.done()
