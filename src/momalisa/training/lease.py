@@ -137,8 +137,16 @@ class _Lease:
     def _replace(self, content: bytes) -> None:
         if self._version is None:
             self.output.write_bytes(OWNER_KEY, content)
-        else:
+            return
+        try:
             self._version = self.output.compare_and_swap(OWNER_KEY, content, self._version)
+        except ConflictError:
+            # Perhaps by this driver itself: a write may arrive though its answer, and all retries' answers, did not.
+            data, version = self.output.read_versioned(OWNER_KEY)
+            owner = _parse(data)
+            if owner is None or owner.token != self._token:
+                raise
+            self._version = self.output.compare_and_swap(OWNER_KEY, content, version)
 
     def _content(self, renewed: float | None = None) -> bytes:
         owner = Owner(

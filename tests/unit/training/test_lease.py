@@ -124,3 +124,21 @@ def test_a_bucket_that_is_away_costs_no_lease(monkeypatch):
     lease._renew(away, ended, lost)
     assert away.num_renewals == 3
     assert not lost.done()
+
+
+def test_a_renewal_that_arrived_though_no_answer_did_costs_no_lease(tmp_path, monkeypatch):
+    output = open_store(str(tmp_path))
+    held = lease._Lease(output)
+    held.take()
+    with monkeypatch.context() as patch:
+
+        def lose_the_answer(key, data, expected, swap=output.compare_and_swap):
+            swap(key, data, expected)
+            raise UnavailableError("no answer came")
+
+        patch.setattr(held.output, "compare_and_swap", lose_the_answer)
+        with pytest.raises(UnavailableError):
+            held.renew()
+    held.renew()
+    held.give_back()
+    assert Owner.model_validate_json(output.read_bytes(OWNER_KEY)).renewed == 0
