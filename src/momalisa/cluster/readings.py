@@ -30,6 +30,7 @@ _RAY_MEMORY = (
     "node running low on memory",
 )
 _GPU_MEMORY = ("CUDA out of memory", "torch.OutOfMemoryError", "a GPU ran out of memory")
+_MORE_MEMORY = "submit again with more memory for each worker, or a smaller micro_batch_size or fewer loader workers"
 _KERNEL_MEMORY = ("killed by the OOM killer", "SIGKILL by OOM", "oom-kill")
 _STORAGE = ("access denied", "AccessDeniedError", "and that a bucket named", "storage.objects.")
 _CONSEQUENCE = re.compile(
@@ -135,39 +136,27 @@ def _known(lines: Sequence[str], source: str) -> Trouble | None:
 
 
 def _ray_memory(lines: Sequence[str], source: str) -> Trouble | None:
-    line = _last(lines, _RAY_MEMORY)
-    if line is None:
-        return None
-    return Trouble(
-        cause=Cause.RAY_MEMORY,
-        headline="a worker ran out of memory: Ray's memory monitor ended it before the kernel would end the pod",
-        fix="submit again with more memory for each worker, or a smaller micro_batch_size or fewer loader workers",
-        evidence=(f"{source}: {shortened(line)}",),
-    )
+    headline = "a worker ran out of memory: Ray's memory monitor ended it before the kernel would end the pod"
+    return _short_of_memory(lines, source, _RAY_MEMORY, Cause.RAY_MEMORY, headline, _MORE_MEMORY)
 
 
 def _gpu_memory(lines: Sequence[str], source: str) -> Trouble | None:
-    line = _last(lines, _GPU_MEMORY)
-    if line is None:
-        return None
-    return Trouble(
-        cause=Cause.GPU_MEMORY,
-        headline="a GPU ran out of memory",
-        fix="lower micro_batch_size, or --set engine.gradient_checkpointing=true",
-        evidence=(f"{source}: {shortened(line)}",),
-    )
+    fix = "lower micro_batch_size, or --set engine.gradient_checkpointing=true"
+    return _short_of_memory(lines, source, _GPU_MEMORY, Cause.GPU_MEMORY, "a GPU ran out of memory", fix)
 
 
 def _kernel_memory(lines: Sequence[str], source: str) -> Trouble | None:
-    line = _last(lines, _KERNEL_MEMORY)
+    headline = "a worker process was killed from outside, most likely by the kernel for want of memory"
+    return _short_of_memory(lines, source, _KERNEL_MEMORY, Cause.MEMORY, headline, _MORE_MEMORY)
+
+
+def _short_of_memory(
+    lines: Sequence[str], source: str, words: Sequence[str], cause: Cause, headline: str, fix: str
+) -> Trouble | None:
+    line = _last(lines, words)
     if line is None:
         return None
-    return Trouble(
-        cause=Cause.MEMORY,
-        headline="a worker process was killed from outside, most likely by the kernel for want of memory",
-        fix="submit again with more memory for each worker, or a smaller micro_batch_size or fewer loader workers",
-        evidence=(f"{source}: {shortened(line)}",),
-    )
+    return Trouble(cause=cause, headline=headline, fix=fix, evidence=(f"{source}: {shortened(line)}",))
 
 
 def _storage(lines: Sequence[str], source: str) -> Trouble | None:
