@@ -28,6 +28,7 @@ _HEARTBEAT_S = 15.0
 _AT_ONCE = 100
 _MOST_MIB_A_STREAM = 0.3
 _ANSWERED_S = 10.0
+_ASLEEP_S = 120.0
 _BODY = {"waypoints": [{"prompt": "dots"}, {"prompt": "other waves"}], "num_frames": 2, "seed": 1}
 
 
@@ -47,17 +48,15 @@ def test_thousands_watch_one_walk_and_hold_up_nobody(tmp_path: Path) -> None:
     model = save_small_sd(tmp_path / "small")
     limits, streams = {"max_streams": _NUM_STREAMS}, {"heartbeat_s": _HEARTBEAT_S}
     (tmp_path / "life.json").write_text(json.dumps({"gateway": {"limits": limits, "streams": streams}}))
-    flags = ("--model", f"small={model}", "--open", "--config", str(tmp_path / "life.json"))
+    asleep = ("--renderers", "0-1", "--set", "renderer.downscale_delay_s=1", "--set", "renderer.upscale_delay_s=3600")
+    flags = ("--model", f"small={model}", "--open", "--config", str(tmp_path / "life.json"), *asleep)
     with served(tmp_path, *flags, "--set", f"max_open_requests={_NUM_STREAMS + 1000}") as service:
-        walk = Client(service.url).walk("dots", "waves", wait=False, num_frames=300, num_inference_steps=50)
-        while service.metrics()["momalisa_live_works"] < 1:
-            time.sleep(0.1)
-        (renderer,) = service.replicas("renderer")
-        renderer.suspend()  # nothing happens to the walk, and the cores are the streams'
-        try:
-            asyncio.run(_watch(service, f"/v1/walks/{walk.id}/events"))
-        finally:
-            renderer.resume()
+        until = time.monotonic() + _ASLEEP_S
+        while service.replicas("renderer"):
+            assert time.monotonic() < until, "the renderer does not go to sleep"
+            time.sleep(0.5)
+        walk = Client(service.url).walk("dots", "waves", wait=False)  # nobody draws it: the cores are the streams'
+        asyncio.run(_watch(service, f"/v1/walks/{walk.id}/events"))
         walk.cancel()
 
 
