@@ -114,9 +114,9 @@ def _coming_up(facts: JobFacts) -> Verdict:
     if head is None:
         headline = "the cluster is being made"
     elif not is_ready(head):
-        headline = f"starting the head, {workers} ready"
+        headline = f"the head comes up, {workers} ready"
     elif ready < wanted:
-        headline = f"starting: {workers} ready"
+        headline = f"{workers} ready"
     else:
         headline = f"the cluster is up ({workers}), the driver is being started"
     again = told_by_events.replaced(facts.events)

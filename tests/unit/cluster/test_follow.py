@@ -55,7 +55,7 @@ def test_a_job_from_its_beginning_to_its_end() -> None:
     assert said.splitlines()[:4] == [
         "starting: the cluster is being made",
         "pulling: pulling the image for 3 pods (0 of 2 workers ready)",
-        "starting: starting: 1 of 2 workers ready",
+        "starting: 1 of 2 workers ready",
         "running: the driver runs",
     ]
     assert "sketch-7 succeeded: it succeeded" in said
