@@ -18,7 +18,7 @@ export TRANSFORMERS_VERBOSITY ?= error
 export DIFFUSERS_VERBOSITY ?= error
 
 .PHONY: help setup demo serve submit-train submit-prepare submit-walk lint format type test test-all test-web \
-	test-cluster cluster-up cluster-down cluster-status image bench lock clean
+	test-cluster test-cluster-all cluster-up cluster-down cluster-status image bench lock clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -83,7 +83,10 @@ test-web: $(STAMP)  ## the page in a real browser, against the real service (nee
 	@PYTHONWARNINGS= $(BIN)/python -m pytest tests/web $(ARGS)
 
 test-cluster: $(STAMP)  ## jobs on a real Kubernetes with KubeRay: that of KUBECONFIG, or one raised here (Linux, root)
-	@PYTHONWARNINGS= $(BIN)/python -m pytest tests/cluster $(ARGS)
+	@PYTHONWARNINGS= $(BIN)/python -m pytest tests/cluster -m "not slow" $(ARGS)
+
+test-cluster-all: $(STAMP)  ## its longer drills: lost pods, a drained node, memory, a queue, an API server that is away
+	@PYTHONWARNINGS= $(BIN)/python -m pytest tests/cluster -m slow $(ARGS)
 
 cluster-up: $(STAMP)  ## that cluster on this machine, to stay (minutes at the first time; ARGS="--gpus 8")
 	@$(BIN)/python -m tests.cluster up $(ARGS)

@@ -15,8 +15,10 @@ import pytest
 from tests.cluster.api import Api, ApiError
 from tests.cluster.cluster import LocalCluster
 from tests.cluster.gcs import ClusterGcs, start_gcs
+from tests.cluster.guarded import apply_to_cluster, apply_to_namespace, repository
 from tests.cluster.handles import ClusterUnderTest, Namespace
 from tests.cluster.waiting import wait_for
+from tests.support.kustomized import kubectl
 
 _RESTRICTED = {
     "pod-security.kubernetes.io/enforce": "restricted",
@@ -84,6 +86,22 @@ def gcs(cluster: ClusterUnderTest) -> Iterator[ClusterGcs]:
 def bucket(gcs: ClusterGcs) -> str:
     """The URI of a new, empty bucket."""
     return gcs.create_bucket()
+
+
+@pytest.fixture(scope="session")
+def _cluster_policies(cluster: ClusterUnderTest) -> Iterator[None]:
+    assert kubectl(), "no kubectl, which builds the overlays of k8s/: install one"
+    made = apply_to_cluster(cluster.api)
+    yield
+    for path in made:
+        cluster.api.delete(path)
+
+
+@pytest.fixture
+def guarded(_cluster_policies: None, namespace: Namespace) -> Namespace:
+    """A namespace with all of k8s/, where the image of the tests may run."""
+    apply_to_namespace(namespace.api, namespace.name, images=repository(namespace.cluster.image))
+    return namespace
 
 
 def make_namespace(api: Api, name: str) -> None:

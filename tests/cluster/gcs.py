@@ -2,6 +2,7 @@
 
 import uuid
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -48,9 +49,21 @@ class ClusterGcs:
         path = f"/storage/v1/b/{bucket}/o/{name.replace('/', '%2F')}?alt=media"
         return self._ask("GET", path).raise_for_status().content
 
-    def _ask(self, method: str, path: str, content: Any = None) -> httpx.Response:
+    def write(self, uri: str, data: bytes) -> None:
+        """One object, made or replaced."""
+        bucket, _, name = uri.removeprefix("gs://").partition("/")
+        query = httpx.QueryParams(uploadType="media", name=name)
+        self._ask("POST", f"/upload/storage/v1/b/{bucket}/o?{query}", data=data).raise_for_status()
+
+    def write_folder(self, uri: str, folder: Path) -> None:
+        """All files of a folder, below a URI."""
+        for path in sorted(folder.rglob("*")):
+            if path.is_file():
+                self.write(f"{uri}/{path.relative_to(folder)}", path.read_bytes())
+
+    def _ask(self, method: str, path: str, content: Any = None, *, data: bytes | None = None) -> httpx.Response:
         with httpx.Client(trust_env=False, timeout=30) as http:
-            return http.request(method, self.outside_url + path, json=content)
+            return http.request(method, self.outside_url + path, json=content, content=data)
 
 
 def start_gcs(api: Api, namespace: str, image: str) -> ClusterGcs:

@@ -8,16 +8,23 @@ from typing import Any
 
 import yaml
 
+from momalisa.caches import cache_folder
+
 K8S = Path(__file__).parents[2] / "k8s"
-has_kubectl = shutil.which("kubectl") is not None
+
+
+def kubectl() -> str | None:
+    """This machine's own, or the one that was built for the cluster of the tests."""
+    return shutil.which("kubectl") or shutil.which("kubectl", path=cache_folder("cluster") / "programs")
 
 
 @cache
 def built(folder: str) -> tuple[dict[str, Any], ...]:
     """What `kubectl apply -k k8s/FOLDER` would apply. Don't change what you get: it is built once."""
-    if not has_kubectl:
+    program = kubectl()
+    if program is None:
         return tuple(_loaded(K8S / folder))
-    command = ["kubectl", "kustomize", str(K8S / folder)]
+    command = [program, "kustomize", str(K8S / folder)]
     text = subprocess.run(command, check=True, capture_output=True, text=True, timeout=60).stdout
     return tuple(yaml.safe_load_all(text))
 

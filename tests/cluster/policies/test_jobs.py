@@ -4,8 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 from tests.cluster.api import Api, Manifest
-from tests.cluster.handles import Namespace
-from tests.cluster.policies.guarded import (
+from tests.cluster.guarded import (
     API_TOKEN,
     FOREIGN_SECRET,
     allow,
@@ -16,6 +15,7 @@ from tests.cluster.policies.guarded import (
     suspended_rayjob,
     with_volume,
 )
+from tests.cluster.handles import Namespace
 from tests.cluster.waiting import wait_for
 
 

@@ -4,8 +4,8 @@ from typing import Any
 
 from momalisa.cluster.isolation import network_policy
 from tests.cluster.api import Api, Manifest
+from tests.cluster.guarded import rayjob, refusal_of
 from tests.cluster.handles import Namespace
-from tests.cluster.policies.guarded import rayjob, refusal_of
 from tests.cluster.waiting import wait_for
 
 

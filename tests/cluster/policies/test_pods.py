@@ -3,8 +3,8 @@
 import pytest
 
 from tests.cluster.api import ApiError, Manifest
+from tests.cluster.guarded import API_TOKEN, allow, pod, refusal_of, wait_until_refused, with_volume
 from tests.cluster.handles import Namespace
-from tests.cluster.policies.guarded import API_TOKEN, allow, pod, refusal_of, wait_until_refused, with_volume
 
 
 def _ray_pod(image: str, cluster: str, secret: str, **labels: str) -> Manifest:

@@ -7,8 +7,8 @@ import pytest
 
 from momalisa.cluster.isolation import network_policy
 from tests.cluster.api import Api, ApiError
+from tests.cluster.guarded import pod, rayjob, suspended_rayjob
 from tests.cluster.handles import Namespace
-from tests.cluster.policies.guarded import pod, rayjob, suspended_rayjob
 
 
 def test_a_submitter_submits_watches_and_takes_back(submitter: Api, guarded: Namespace) -> None:

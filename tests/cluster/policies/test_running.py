@@ -4,8 +4,8 @@ import pytest
 
 from momalisa.cluster.isolation import network_policy
 from tests.cluster.api import Api, Manifest
+from tests.cluster.guarded import make_autoscaled, rayjob
 from tests.cluster.handles import Namespace
-from tests.cluster.policies.guarded import make_autoscaled, rayjob
 from tests.support.job_pods import PAINTING, ray_labels, submitter_labels
 from tests.support.reachability import End, Way, end_of, matrix
 

@@ -11,7 +11,7 @@ import yaml
 
 from momalisa.cluster.capacity import job_pods
 from momalisa.cluster.manifests import ray_job
-from tests.support.kustomized import K8S, built, has_kubectl, named, of_kind
+from tests.support.kustomized import K8S, built, kubectl, named, of_kind
 from tests.support.rbac import may
 from tests.unit.cluster.examples import config
 
@@ -26,7 +26,7 @@ PLACEHOLDER = re.compile(r"FILL-IN-[A-Z-]*[A-Z]")
 
 
 def _build(folder: str) -> tuple[dict[str, Any], ...]:
-    if folder.startswith("overlays") and not has_kubectl:
+    if folder.startswith("overlays") and kubectl() is None:
         pytest.skip("overlays are built by kubectl")
     return built(folder)
 
@@ -128,7 +128,7 @@ def test_a_quota_keeps_jobs_from_showing_themselves_to_the_world(folder: str) ->
 
 
 def test_a_second_namespace_is_a_kustomization_of_two_lines(tmp_path: Path) -> None:
-    if not has_kubectl:
+    if kubectl() is None:
         pytest.skip("kubectl builds it")
     assert "    namespace: team-b\n    resources: [../../base]\n" in (K8S / "README.md").read_text()
     base = os.path.relpath(K8S / "base", tmp_path)

@@ -21,10 +21,10 @@ from tests.support.job_pods import (
     WAYS,
     WORKER,
 )
-from tests.support.kustomized import K8S, built, has_kubectl, of_kind
+from tests.support.kustomized import K8S, built, kubectl, of_kind
 from tests.support.reachability import End, Way, matrix, rules, table, without
 
-needs_kubectl = pytest.mark.skipif(not has_kubectl, reason="overlays are built by kubectl")
+needs_kubectl = pytest.mark.skipif(kubectl() is None, reason="overlays are built by kubectl")
 
 # fmt: off
 TABLE = """\
