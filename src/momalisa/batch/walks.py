@@ -192,6 +192,7 @@ class _Crew:
         makers = [_Maker.options(**options).remote(config) for _ in range(count)]  # type: ignore[attr-defined]
         self._starting: dict[Any, Any] = {maker.ready.remote(): maker for maker in makers}
         self._working: dict[Any, tuple[Any, _Task]] = {}
+        self._last_death = "nothing"
 
     @property
     def is_working(self) -> bool:
@@ -212,10 +213,11 @@ class _Crew:
                 died = str(e).strip().splitlines()[-1]
             if starts:
                 _LOGGER.warning("a worker could not be started: %s", died)
+                self._last_death = died
                 continue
             self._starting[maker.ready.remote()] = maker
             return None, task, died
-        raise WalkError("all workers died: look at Ray's logs for the reason (memory, a model out of reach)")
+        raise WalkError(f"no worker could be started; the last one said: {self._last_death}")
 
 
 def _absolute(model: str) -> str:

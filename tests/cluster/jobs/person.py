@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,7 +39,13 @@ class Running:
         self._log = log
         with log.open("wb") as output:
             self._process = subprocess.Popen(
-                words, cwd=ROOT, env=env, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT
+                words,
+                cwd=ROOT,
+                env=env,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                preexec_fn=_listen_to_interrupts,
             )
 
     def said(self) -> str:
@@ -61,6 +68,11 @@ class Running:
     def kill(self) -> None:
         self._process.kill()
         self._process.wait(10)
+
+
+def _listen_to_interrupts() -> None:
+    """Whoever was started in the background is deaf to Ctrl-C, and so would be what it starts."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 class Person:
@@ -111,7 +123,7 @@ class Person:
 
     def start(self, *words: str) -> Running:
         """`momalisa jobs WORDS`, in the background."""
-        log = self._folder / f"running-{len(self._running)}.log"
+        log = self._folder / f"running-{uuid.uuid4().hex[:6]}.log"
         self._running.append(Running([*_PROGRAM, "jobs", *words], self.env, log))
         return self._running[-1]
 

@@ -1,11 +1,16 @@
 """Following, leaving, cancelling, going on: what a person does with a training that runs."""
 
+import base64
 import json
+import re
 import time
+from pathlib import Path
 
+import httpx
 import pytest
 
 from tests.cluster.gcs import ClusterGcs
+from tests.cluster.images import image_versions
 from tests.cluster.jobs.failing import pods_of, submitted
 from tests.cluster.jobs.person import Person, Running
 from tests.cluster.jobs.small import LONG, train_flags
@@ -20,7 +25,7 @@ _GRACE_S = 120
 
 
 def test_a_training_is_followed_left_cancelled_and_goes_on(
-    person: Person, gcs: ClusterGcs, bucket: str, museum: str
+    person: Person, gcs: ClusterGcs, bucket: str, museum: str, tmp_path: Path
 ) -> None:
     flags = train_flags(gcs, museum, "job", LONG, bucket=bucket)
     submitted(person, *flags, "--num-workers", "2")
@@ -31,6 +36,7 @@ def test_a_training_is_followed_left_cancelled_and_goes_on(
     assert in_use.code == _REFUSED, in_use.all
     assert "a run is at work in the output" in in_use.out, in_use.all
     _lose_the_api_server(person, follower)
+    _open_the_dashboard(Person(person.namespace, gcs, tmp_path, person.namespace.cluster.kubeconfig))
 
     said = person.jobs("cancel", "job", "--yes", "--grace", f"{_GRACE_S}s", timeout_s=_GRACE_S + 60)
     assert said.code == 0, said.all
@@ -57,6 +63,22 @@ def _leave(person: Person, leaver: Running) -> None:
     assert leaver.ended(20) == _DETACHED, leaver.said()
     assert "momalisa jobs follow job" in leaver.said()
     assert person.status("job")["state"] == "running"
+
+
+def _open_the_dashboard(admin: Person) -> None:
+    """Who may forward ports reaches it; Ray's own token still guards it."""
+    namespace = admin.namespace
+    opened = admin.start("open", "job", "--namespace", namespace.name)
+    url = wait_for("it is open", lambda: re.search(r"http://127\.0\.0\.1:\d+", opened.said()), deadline_s=30)[0]
+    secret = re.search(r"get secret (\S+)", opened.said())
+    assert secret, opened.said()
+    token = base64.b64decode(namespace.api.get(namespace.path("secrets", secret[1]))["data"]["auth_token"]).decode()
+    version = f"{url}/api/version"
+    assert httpx.get(version, trust_env=False, timeout=20).status_code == httpx.codes.UNAUTHORIZED
+    known = httpx.get(version, headers={"Authorization": f"Bearer {token}"}, trust_env=False, timeout=20)
+    assert known.json()["ray_version"] == image_versions()["RAY_VERSION"]
+    opened.interrupt()
+    assert opened.ended(20) in (0, _DETACHED), opened.said()
 
 
 def _lose_the_api_server(person: Person, follower: Running) -> None:

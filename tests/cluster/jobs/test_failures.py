@@ -12,7 +12,6 @@ from tests.cluster.jobs.small import LONG, SHORT, train_flags
 pytestmark = pytest.mark.slow
 
 _FAILED, _DEADLINE = 1, 4
-_HUGE = ("data.resolution=256", "global_batch_size=256", "micro_batch_size=256", "model.train_text_encoder=false")
 _ONE_WORKER = ("--num-workers", "1", "--set", "resources.max_failures=0")
 
 
@@ -46,16 +45,16 @@ def test_a_deadline(person: Person, gcs: ClusterGcs, bucket: str, museum: str) -
 
 
 def test_memory_that_the_kernel_guards(person: Person, gcs: ClusterGcs, bucket: str, museum: str) -> None:
-    flags = train_flags(gcs, museum, "job", (*SHORT, *_HUGE), bucket=bucket)
-    submitted(person, *flags, *_ONE_WORKER, "--memory-gib", "2", "--env", "RAY_memory_monitor_refresh_ms=0")
-    told(person, "job", _has_failed(person), "memory", "2048Mi", "more memory")
+    flags = train_flags(gcs, museum, "job", SHORT, bucket=bucket)
+    submitted(person, *flags, *_ONE_WORKER, "--memory-gib", "0.875", "--env", "RAY_memory_monitor_refresh_ms=0")
+    told(person, "job", _has_failed(person), "memory", "896Mi", "more memory")
     assert ended(person, "job").code == _FAILED
 
 
 def test_memory_that_ray_guards(person: Person, gcs: ClusterGcs, bucket: str, museum: str) -> None:
-    flags = train_flags(gcs, museum, "job", (*SHORT, *_HUGE), bucket=bucket)
-    submitted(person, *flags, *_ONE_WORKER, "--memory-gib", "3", "--env", "RAY_memory_usage_threshold=0.5")
-    told(person, "job", _has_failed(person), "ray-memory", "3Gi", "more memory")
+    flags = train_flags(gcs, museum, "job", SHORT, bucket=bucket)
+    submitted(person, *flags, *_ONE_WORKER, "--memory-gib", "1.25", "--env", "RAY_memory_usage_threshold=0.5")
+    told(person, "job", _has_failed(person), "ray-memory", "1280Mi", "more memory")
     assert ended(person, "job").code == _FAILED
 
 

@@ -106,7 +106,7 @@ def _walk(person: Person, gcs: ClusterGcs, bucket: str) -> None:
         f"MODEL={bucket}/runs/first/export",
         f"DATA={bucket}/requests.jsonl",
         f"OUTPUT={bucket}/walks",
-        _arguments([*place_flags(gcs), "--cpus-per-worker", "1"]),
+        _arguments([*place_flags(gcs), "--cpus-per-worker", "1", "--gpus-per-worker", "0"]),  # CUDA cannot be pretended
         timeout_s=_JOB_S,
     )
     _succeeded(said, "walks")
