@@ -11,16 +11,17 @@ from tests.cluster.jobs.small import train_flags
 
 pytestmark = pytest.mark.slow
 
-_EVERY_STEPS = 10
+_EVERY_STEPS = 50
+_LOST_AFTER = 100
 _BEGUN_S = 240
 _MOST_S = "600s"
-_COURSE = ("validation.every_steps=1000", "validation.num_samples=2", "checkpoint.keep_last=2")
+_COURSE = ("validation.every_steps=10000", "validation.num_samples=2", "checkpoint.keep_last=2")
 
 
 def test_a_lost_worker_costs_at_most_an_interval(person: Person, gcs: ClusterGcs, bucket: str, museum: str) -> None:
-    settings = (*_COURSE, "max_steps=80", f"checkpoint.every_steps={_EVERY_STEPS}")
+    settings = (*_COURSE, "max_steps=600", f"checkpoint.every_steps={_EVERY_STEPS}")
     submitted(person, *train_flags(gcs, museum, "job", settings, bucket=bucket), "--num-workers", "2")
-    lost_at = _at_step(person, 25)
+    lost_at = _at_step(person, _LOST_AFTER)
     _kill(person, "worker")
     recovering = lambda: person.status("job")["state"] == "recovering"  # noqa: E731
     person.namespace.wait_for("the verdict says recovering", recovering, deadline_s=60)
@@ -29,10 +30,10 @@ def test_a_lost_worker_costs_at_most_an_interval(person: Person, gcs: ClusterGcs
 
 
 def test_a_lost_head_costs_at_most_an_interval(person: Person, gcs: ClusterGcs, bucket: str, museum: str) -> None:
-    settings = (*_COURSE, "max_steps=60", f"checkpoint.every_steps={_EVERY_STEPS}")
+    settings = (*_COURSE, "max_steps=500", f"checkpoint.every_steps={_EVERY_STEPS}")
     flags = train_flags(gcs, museum, "job", settings, bucket=bucket)
     submitted(person, *flags, "--num-workers", "1", "--retries", "2")
-    lost_at = _at_step(person, 25)
+    lost_at = _at_step(person, _LOST_AFTER)
     _kill(person, "head")
     _succeeds(person)
     assert lost_at - _EVERY_STEPS <= _resumed_at(person)[-1]
@@ -40,9 +41,9 @@ def test_a_lost_head_costs_at_most_an_interval(person: Person, gcs: ClusterGcs, 
 
 def test_a_drained_node_costs_seconds(person: Person, gcs: ClusterGcs, bucket: str, museum: str) -> None:
     """No checkpoint is due: what the run goes on from, it saved when it heard of the end."""
-    settings = (*_COURSE, "max_steps=80", "checkpoint.every_steps=1000")
+    settings = (*_COURSE, "max_steps=600", "checkpoint.every_steps=10000")
     submitted(person, *train_flags(gcs, museum, "job", settings, bucket=bucket), "--num-workers", "1")
-    lost_at = _at_step(person, 25)
+    lost_at = _at_step(person, _LOST_AFTER)
     (worker,) = pods_of(person, "worker")
     _evict(person, worker["metadata"]["name"])
     _succeeds(person)
