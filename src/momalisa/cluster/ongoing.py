@@ -134,7 +134,9 @@ def _ending(facts: JobFacts, job_status: str) -> Verdict:
     said = (f"rayjob {facts.name}: jobStatus {job_status}, jobDeploymentStatus Running",)
     if job_status == "FAILED":
         trouble = why_failed(facts)
-        headline = f"the run failed ({trouble.headline}); KubeRay decides whether to try again"
+        has_more = num_failed(facts) + 1 < most_attempts(facts)
+        then = "KubeRay decides whether to try again" if has_more else "it is not tried again"
+        headline = f"the run failed ({trouble.headline}); {then}"
         return judged(
             facts, State.ENDING, headline, fix=trouble.fix, cause=trouble.cause, evidence=said + trouble.evidence
         )
