@@ -110,7 +110,7 @@ def _walk(person: Person, gcs: ClusterGcs, bucket: str) -> None:
         timeout_s=_JOB_S,
     )
     _succeeded(said, "walks")
-    with Image.open(io.BytesIO(gcs.read(f"{bucket}/walks/dots/walk.gif"))) as walk:
+    with Image.open(io.BytesIO(gcs.read(f"{bucket}/walks/dots/animation.gif"))) as walk:
         assert getattr(walk, "n_frames", 1) >= 2
 
 
