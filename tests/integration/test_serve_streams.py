@@ -7,8 +7,10 @@ import asyncio
 import json
 import os
 import resource
+import threading
 import time
 from collections.abc import Awaitable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
@@ -28,7 +30,8 @@ _HEARTBEAT_S = 15.0
 _AT_ONCE = 100
 _MOST_MIB_A_STREAM = 0.3
 _ANSWERED_S = 10.0
-_ASLEEP_S = 120.0
+_AWAKE_S, _ASLEEP_S = 0.2, 15.0
+_LONG = {"num_frames": 1000, "num_inference_steps": 50, "mode": "text"}
 _BODY = {"waypoints": [{"prompt": "dots"}, {"prompt": "other waves"}], "num_frames": 2, "seed": 1}
 
 
@@ -46,18 +49,39 @@ def _many_files() -> Iterator[None]:
 @pytest.mark.usefixtures("_many_files")
 def test_thousands_watch_one_walk_and_hold_up_nobody(tmp_path: Path) -> None:
     model = save_small_sd(tmp_path / "small")
-    limits, streams = {"max_streams": _NUM_STREAMS}, {"heartbeat_s": _HEARTBEAT_S}
+    limits = {"max_streams": _NUM_STREAMS, "max_frames": _LONG["num_frames"]}
+    streams = {"heartbeat_s": _HEARTBEAT_S}
     (tmp_path / "life.json").write_text(json.dumps({"gateway": {"limits": limits, "streams": streams}}))
-    asleep = ("--renderers", "0-1", "--set", "renderer.downscale_delay_s=1", "--set", "renderer.upscale_delay_s=3600")
-    flags = ("--model", f"small={model}", "--open", "--config", str(tmp_path / "life.json"), *asleep)
+    flags = ("--model", f"small={model}", "--open", "--config", str(tmp_path / "life.json"))
     with served(tmp_path, *flags, "--set", f"max_open_requests={_NUM_STREAMS + 1000}") as service:
-        until = time.monotonic() + _ASLEEP_S
-        while service.replicas("renderer"):
-            assert time.monotonic() < until, "the renderer does not go to sleep"
-            time.sleep(0.5)
-        walk = Client(service.url).walk("dots", "waves", wait=False)  # nobody draws it: the cores are the streams'
-        asyncio.run(_watch(service, f"/v1/walks/{walk.id}/events"))
+        walk = Client(service.url).walk("dots", "waves", wait=False, **_LONG)
+        while service.metrics()["momalisa_live_works"] < 1:
+            time.sleep(0.1)
+        with _hardly_awake(service):
+            asyncio.run(_watch(service, f"/v1/walks/{walk.id}/events"))
+            assert walk.refresh().state == "running"
         walk.cancel()
+
+
+@contextmanager
+def _hardly_awake(service: Served) -> Iterator[None]:
+    """The cores are the streams': the renderer wakes for its health checks alone, or Ray Serve would replace it."""
+    (renderer,) = service.replicas("renderer")
+    is_over = threading.Event()
+
+    def nod() -> None:
+        while not is_over.wait(_AWAKE_S):
+            renderer.suspend()
+            is_over.wait(_ASLEEP_S)
+            renderer.resume()
+
+    nodding = threading.Thread(target=nod, name="nodding")
+    nodding.start()
+    try:
+        yield
+    finally:
+        is_over.set()
+        nodding.join()
 
 
 async def _watch(service: Served, path: str) -> None:
