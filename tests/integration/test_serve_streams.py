@@ -26,7 +26,9 @@ _NUM_STREAMS = int(os.environ.get("MOMALISA_NUM_STREAMS", "2000"))
 """Ray Serve's proxy opens some 60 a second on two cores."""
 _NUM_TOO_MANY = 100
 _NUM_FILES = _NUM_STREAMS + _NUM_TOO_MANY + 2000
-_HEARTBEAT_S = 15.0
+_HEARTBEAT_S = max(15.0, _NUM_STREAMS / 300)
+"""Each heartbeat goes through the gateway and Ray Serve's proxy: some hundreds a second leave room for other requests
+on two cores, which these streams' clients are on as well."""
 _AT_ONCE = 100
 _MOST_MIB_A_STREAM = 0.3
 _ANSWERED_S = 10.0
