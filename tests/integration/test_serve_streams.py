@@ -10,13 +10,14 @@ import resource
 import threading
 import time
 from collections.abc import Awaitable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import httpx
 import pytest
 
 from momalisa.client import Client
+from tests.support.meanwhile import meanwhile
 from tests.support.served import Served, served
 from tests.support.small_sd import save_small_sd
 
@@ -65,25 +66,17 @@ def test_thousands_watch_one_walk_and_hold_up_nobody(tmp_path: Path) -> None:
         walk.cancel()
 
 
-@contextmanager
-def _hardly_awake(service: Served) -> Iterator[None]:
+def _hardly_awake(service: Served) -> AbstractContextManager[None]:
     """The cores are the streams': the renderer wakes for its health checks alone, or Ray Serve would replace it."""
     (renderer,) = service.replicas("renderer")
-    is_over = threading.Event()
 
-    def nod() -> None:
+    def nod(is_over: threading.Event) -> None:
         while not is_over.wait(_AWAKE_S):
             renderer.suspend()
             is_over.wait(_ASLEEP_S)
             renderer.resume()
 
-    nodding = threading.Thread(target=nod, name="nodding")
-    nodding.start()
-    try:
-        yield
-    finally:
-        is_over.set()
-        nodding.join()
+    return meanwhile(nod)
 
 
 async def _watch(service: Served, path: str) -> None:

@@ -1,8 +1,6 @@
 """Stands in for Kueue, which lets a queued job's pods be made when all of it fits: one job at a time, whole."""
 
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 import httpx
 
@@ -18,29 +16,17 @@ _ENDED = ("Complete", "Failed", "ValidationFailed")
 class Admitter:
     """Of one namespace's queue; remembers the most GPUs that pods held at once."""
 
-    def __init__(self, namespace: Namespace, num_gpus: int) -> None:
+    def __init__(self, namespace: Namespace) -> None:
         self._namespace = namespace
-        self._num_gpus = num_gpus
         self.most_in_use = 0
 
-    @contextmanager
-    def at_work(self) -> Iterator[None]:
-        is_over = threading.Event()
-
-        def work() -> None:
-            while not is_over.wait(_LOOK_EVERY_S):
-                try:
-                    self._look()
-                except (ApiError, httpx.HTTPError):
-                    continue  # away, or somebody was quicker: another look
-
-        thread = threading.Thread(target=work, name="admitter")
-        thread.start()
-        try:
-            yield
-        finally:
-            is_over.set()
-            thread.join()
+    def work(self, is_over: threading.Event) -> None:
+        """Until it is over."""
+        while not is_over.wait(_LOOK_EVERY_S):
+            try:
+                self._look()
+            except (ApiError, httpx.HTTPError):
+                continue  # away, or somebody was quicker: another look
 
     def _look(self) -> None:
         namespace = self._namespace

@@ -54,18 +54,11 @@ def is_noted(person: Person, words: str) -> Callable[[], bool]:
     )
 
 
-def told(
-    person: Person,
-    name: str,
-    fact: Callable[[], bool],
-    cause: str,
-    *words: str,
-    happens_within_s: float = _HAPPENS_WITHIN_S,
-) -> dict[str, Any]:
+def told(person: Person, name: str, fact: Callable[[], bool], cause: str, *words: str) -> dict[str, Any]:
     """The verdict that names the cause, at most a minute after the fact; with its words, a fix and evidence."""
     namespace = person.namespace
     succeeds = lambda: status_of(person, name).get("jobStatus") == "SUCCEEDED"  # noqa: E731
-    namespace.wait_for(f"what is to be told as {cause}", lambda: fact() or succeeds(), deadline_s=happens_within_s)
+    namespace.wait_for(f"what is to be told as {cause}", lambda: fact() or succeeds(), deadline_s=_HAPPENS_WITHIN_S)
     began = time.monotonic()
     last: list[dict[str, Any]] = []
 

@@ -37,7 +37,11 @@ def test_a_training_is_followed_left_cancelled_and_goes_on(
     assert in_use.code == _REFUSED, in_use.all
     assert "a run is at work in the output" in in_use.out, in_use.all
     _lose_the_api_server(person, follower)
-    _open_the_dashboard(Person(person.namespace, gcs, tmp_path, person.namespace.cluster.kubeconfig))
+    admin = Person(person.namespace, gcs, tmp_path, person.namespace.cluster.kubeconfig)
+    try:
+        _open_the_dashboard(admin)
+    finally:
+        admin.leave()
 
     said = person.jobs("cancel", "job", "--yes", "--grace", f"{_GRACE_S}s", timeout_s=_GRACE_S + 60)
     assert said.code == 0, said.all

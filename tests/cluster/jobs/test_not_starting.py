@@ -18,6 +18,7 @@ from tests.cluster.jobs.person import Person
 from tests.cluster.jobs.small import train_flags
 
 _DEADLINE = 4
+_SECRET = ("--secret-env", "HF_HOME=lost/key")
 
 
 def test_an_image_that_is_not_there(person: Person, gcs: ClusterGcs, bucket: str, museum: str) -> None:
@@ -60,9 +61,6 @@ def test_a_secret_that_is_not_there(person: Person, gcs: ClusterGcs, bucket: str
     given = told(person, "job", waiting, "configuration", "lost", "kubectl create secret")
     assert given["state"] == "blocked"
     cancelled(person, "job")
-
-
-_SECRET = ("--secret-env", "HF_HOME=lost/key")
 
 
 def test_time_to_start_runs_out_and_kuberay_tries_again(

@@ -7,6 +7,7 @@ from tests.cluster.jobs.admitter import Admitter
 from tests.cluster.jobs.failing import job_of, status_of
 from tests.cluster.jobs.person import Person
 from tests.cluster.jobs.small import place_flags, put_artworks
+from tests.support.meanwhile import meanwhile
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500, func_only=True)]
 
@@ -16,7 +17,7 @@ _ALL_S = 1200
 
 
 def test_ten_jobs_at_once_in_a_queue_of_two_gpus(person: Person, gcs: ClusterGcs, bucket: str) -> None:
-    admitter = Admitter(person.namespace, _NUM_GPUS)
+    admitter = Admitter(person.namespace)
     put_artworks(gcs, f"{bucket}/artworks", 4)
     names = [f"job-{number}" for number in range(_NUM_JOBS)]
     submitting = [person.start("submit", *_flags(gcs, bucket, name), "--detach") for name in names]
@@ -25,7 +26,7 @@ def test_ten_jobs_at_once_in_a_queue_of_two_gpus(person: Person, gcs: ClusterGcs
     assert all(job_of(person, name)["spec"]["suspend"] for name in names)
     queued = person.status(names[-1])
     assert (queued["state"], queued["is_over"]) == ("queued", False), queued
-    with admitter.at_work():
+    with meanwhile(admitter.work):
         first = lambda: any(status_of(person, name).get("jobStatus") == "RUNNING" for name in names)  # noqa: E731
         person.namespace.wait_for("one runs", first, deadline_s=120)
         assert "behind job-" in person.status(_still_queued(person, names))["headline"]
