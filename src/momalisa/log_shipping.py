@@ -64,9 +64,11 @@ class LogShipper:
                 del self._waiting[:excess]
                 self._num_left_out += excess
 
-    def hurry(self) -> None:
-        """Ships now, from its thread: a kill may be near."""
-        self._due.set()
+    def hurry(self, within_s: float) -> None:
+        """Ships now what was added before, and waits for it so long at most: a kill may be near."""
+        shipping = threading.Thread(target=self.ship, name=f"hurry-{self._source}", daemon=True)
+        shipping.start()
+        shipping.join(within_s)
 
     def close(self, timeout_s: float = 30.0) -> None:
         """Ships what is left, for at most so long."""

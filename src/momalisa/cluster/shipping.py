@@ -38,6 +38,7 @@ from momalisa.training.run import STOP_KEY
 STOPPED_EXIT_CODE = 3
 _NUM_LAST_LINES = 60
 _CLOCKS_DIFFER = timedelta(seconds=5)
+_LOG_FIRST_S = 1.5  # of the 3 that Ray leaves: a slow bucket still gets to know how it ended
 _PASSED_ON = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1)
 
 
@@ -104,9 +105,9 @@ class Entrypoint:
         def copy() -> None:
             partial = b""
             while data := os.read(stream.fileno(), 65536):
+                self._shipper.add(data)
                 with suppress(OSError):  # nobody reads it any more, or a disk is full: the command must not wait for us
                     os.write(number, data)
-                self._shipper.add(data)
                 *lines, partial = (partial + data).split(b"\n")
                 self._last_lines.extend(line.decode(errors="replace")[-1000:] for line in lines)
                 partial = partial[-1000:]
@@ -128,7 +129,7 @@ class Entrypoint:
             signal.signal(number, pass_on)
 
     def _expect_a_kill(self) -> None:
-        self._shipper.hurry()
+        self._shipper.hurry(_LOG_FIRST_S)
         self._write_exit(128 + signal.Signals[self._signalled or "SIGTERM"], foreseen=True)
 
     def _asked_to_stop(self) -> bool:
