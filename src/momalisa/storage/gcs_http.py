@@ -6,6 +6,7 @@ and its hierarchical-namespace subclass, which probes a second API over gRPC wit
 """
 
 import io
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -15,7 +16,10 @@ import google.auth.exceptions
 from fsspec.asyn import sync
 from gcsfs.core import GCSFileSystem
 
+from momalisa.storage.key_file import KeyFile
 from momalisa.storage.retry import RetryPolicy, TransientError
+
+_LOGGER = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +34,9 @@ class Answer:
 class GcsHttp(GCSFileSystem):  # type: ignore[misc]
     """gcsfs without retries of its own: `request` is one attempt."""
 
+    key_file: KeyFile | None = None
+    """Read anew when it is another one: a process that runs for months outlives its keys."""
+
     @property
     def is_anonymous(self) -> bool:
         """Whether no credentials were found."""
@@ -42,6 +49,8 @@ class GcsHttp(GCSFileSystem):  # type: ignore[misc]
         kwargs: `headers`, `json`, `data`; the rest are query parameters (None is left out).
         Raises TransientError for everything that may pass before there is an answer.
         """
+        if self.key_file is not None and self.key_file.was_exchanged():
+            self._take_new_key()
         try:
             answer: Answer = sync(self.loop, self._request_once, method, path, *args, **kwargs)
         except (aiohttp.ClientConnectionError, aiohttp.ClientPayloadError, aiohttp.ClientResponseError) as e:
@@ -51,6 +60,15 @@ class GcsHttp(GCSFileSystem):  # type: ignore[misc]
         except google.auth.exceptions.TransportError as e:
             raise TransientError(f"the credentials could not be renewed: {e}") from e
         return answer
+
+    def _take_new_key(self) -> None:
+        self.credentials.project = None  # the new key may be of another one
+        try:
+            self.credentials.connect("google_default")
+        except (google.auth.exceptions.GoogleAuthError, ValueError) as e:
+            _LOGGER.error("the credentials stay as they were: the new key file cannot be used: %s", e)
+        else:
+            _LOGGER.info("the key file was read again")
 
     async def _request_once(
         self,
@@ -87,10 +105,12 @@ def connect(endpoint: str | None, retry: RetryPolicy) -> GcsHttp:
     timeout = aiohttp.ClientTimeout(
         total=retry.attempt_timeout_s, sock_connect=retry.stall_timeout_s, sock_read=retry.stall_timeout_s
     )
-    return GcsHttp(
+    http = GcsHttp(
         endpoint_url=endpoint,
         token="anon" if endpoint else None,
         requests_timeout=timeout,
         use_listings_cache=False,
         skip_instance_cache=True,
     )
+    http.key_file = None if endpoint else KeyFile.of()
+    return http
