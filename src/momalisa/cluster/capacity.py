@@ -17,6 +17,8 @@ _BLOCKING = ("NoSchedule", "NoExecute")
 _PLAIN_NAMES = {"cpu": "requests.cpu", "memory": "requests.memory", "count/pods": "pods"}
 _OWN_TAINTS = ("nvidia.com/gpu",)
 """Which admission tolerates for whoever asks for the resource (ExtendedResourceToleration, on GKE for one)."""
+_NODE_POOLS = ("cloud.google.com/gke-nodepool", "karpenter.sh/nodepool", "eks.amazonaws.com/nodegroup")
+"""Labels of nodes that come and go by themselves, where an autoscaler is on."""
 
 Amounts = dict[str, float]
 
@@ -50,16 +52,31 @@ def quota_problems(quota: Manifest, job: Manifest) -> list[str]:
 
     A job that is created suspended has no pods until a queue admits it: what others use now is nothing to it.
     """
-    pods = [(pod, count) for _, pod, count in job_pods(job) if _in_scope(quota["spec"], pod)]
-    needed = _quota_needs(pods) | {COUNT_OF_JOBS: 1.0}
+    pods = [(pod, count) for _, pod, count in job_pods(job)]
+    return shortfalls(quota, pods, {COUNT_OF_JOBS: 1.0}, waits=bool(job["spec"].get("suspend")))
+
+
+def shortfalls(
+    quota: Manifest,
+    pods: Iterable[tuple[Mapping[str, Any], int]],
+    objects: Mapping[str, float] | None = None,
+    *,
+    waits: bool = False,
+) -> list[str]:
+    """What of a quota so many pods of each kind, and these other objects, would exceed now.
+
+    waits: that the pods come when others are gone, so that only what the quota allows at all is against them.
+    """
+    objects = dict(objects or {})
+    needed = _quota_needs((pod, count) for pod, count in pods if _in_scope(quota["spec"], pod)) | objects
     status = quota.get("status") or {}
     problems = []
     for name, hard in (status.get("hard") or quota["spec"].get("hard") or {}).items():
         need = needed.get(_PLAIN_NAMES.get(name, name), 0.0)
-        waits = job["spec"].get("suspend") and name != COUNT_OF_JOBS
-        used = 0.0 if waits else quantity((status.get("used") or {}).get(name, 0))
+        is_later = waits and name not in objects
+        used = 0.0 if is_later else quantity((status.get("used") or {}).get(name, 0))
         if need and used + need > quantity(hard) * (1 + 1e-9):
-            on_top = "" if waits else f" on top of the {in_words(name, used)} in use"
+            on_top = "" if is_later else f" on top of the {in_words(name, used)} in use"
             problems.append(
                 f"{name}: {in_words(name, need)}{on_top} are more than the {in_words(name, quantity(hard))} of quota "
                 f"{quota['metadata']['name']}"
@@ -101,6 +118,11 @@ def node_problem(node: Manifest, pod: Mapping[str, Any]) -> str | None:
         if there < amount:
             return f"it has {in_words(name, there)} {name} of {in_words(name, amount)}"
     return None
+
+
+def grows(nodes: Iterable[Manifest]) -> bool:
+    """Whether some of the nodes are of a pool that an autoscaler may add to."""
+    return any(pool in (node["metadata"].get("labels") or {}) for node in nodes for pool in _NODE_POOLS)
 
 
 def in_words(name: str, amount: float) -> str:

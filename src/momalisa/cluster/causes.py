@@ -9,6 +9,7 @@ from dataclasses import replace
 from momalisa.cluster import events as told_by_events
 from momalisa.cluster.facts import JobFacts
 from momalisa.cluster.gauges import exit_of, own_exit_code, status_of
+from momalisa.cluster.kinds import Manifest
 from momalisa.cluster.pods import first_trouble, limit_of, memory_trouble, name_of, phase_of, role_of
 from momalisa.cluster.readings import is_consequence, trouble_in
 from momalisa.cluster.troubles import Cause, Trouble, shortened
@@ -23,7 +24,7 @@ def why_not_started(facts: JobFacts) -> Trouble | None:
     return (
         first_trouble(pod for pod in facts.pods if phase_of(pod) != "Succeeded")
         or told_by_events.creation_trouble(_of_missing(facts))
-        or _replica_failure(facts)
+        or replica_failure(facts.cluster)
         or told_by_events.mounting_trouble(_of_pending(facts))
         or told_by_events.validation_trouble(facts.events)
         or (told_by_events.scheduling_trouble(facts.events) if "pods" in facts.unknown else None)
@@ -200,13 +201,11 @@ def _never_ran(facts: JobFacts) -> Trouble:
     )
 
 
-def _replica_failure(facts: JobFacts) -> Trouble | None:
+def replica_failure(cluster: Manifest | None) -> Trouble | None:
     """The RayCluster says itself that pods are refused, also to those who may see no events."""
-    for each in (facts.cluster or {}).get("status", {}).get("conditions", ()):
+    for each in (cluster or {}).get("status", {}).get("conditions", ()):
         if each["type"] == "ReplicaFailure" and each["status"] == "True":
-            said = (
-                f"raycluster {facts.cluster and name_of(facts.cluster)}: {each['reason']}: {shortened(each['message'])}"
-            )
+            said = f"raycluster {cluster and name_of(cluster)}: {each['reason']}: {shortened(each['message'])}"
             return told_by_events.refused_pod(str(each["message"]), said)
     return None
 

@@ -23,7 +23,7 @@ from kubernetes.stream.ws_client import portforward_call
 
 from momalisa.cluster.answers import GoneError, TransientError, persistently, refusal
 from momalisa.cluster.forwarding import forwarding
-from momalisa.cluster.kinds import ACCESS_REVIEW, POD, Kind, Manifest, access_review
+from momalisa.cluster.kinds import ACCESS_REVIEW, POD, SERVICE, Kind, Manifest, access_review
 from momalisa.cluster.streams import changes, differences, lines, selectors
 from momalisa.errors import ClusterConflictError, ClusterNotFoundError, ClusterUnreachableError, ConfigError
 
@@ -31,6 +31,7 @@ DEFAULT_NAMESPACE = "momalisa"
 _PAGE = 500
 _MAX_CONFLICTS = 5
 _SILENCE_S = 90.0  # A stream that says nothing for longer is taken for broken: so would one whose server vanished.
+_APPLY_PATCH, _HELM = "application/apply-patch+yaml", "helm"  # in whose name fields are kept that a chart left out
 _MERGE_PATCH = "application/merge-patch+json"
 _UNUSABLE = (ConfigException, yaml.YAMLError, OSError, UnicodeDecodeError, TypeError, AttributeError, KeyError)
 """What the official client raises for a kubeconfig that is missing, broken or of another form."""
@@ -111,9 +112,28 @@ class Cluster:
         path = kind.path(self.namespace)
         return self._json("create", kind, "POST", path, query=query, body=manifest, repeatable=dry_run)
 
-    def patch(self, kind: Kind, name: str, patch: Mapping[str, Any]) -> Manifest:
+    def kind(self, api_version: str, name: str) -> Kind:
+        """Any kind, by the API server's own list. Raises ClusterNotFoundError for one that it does not know."""
+        path = f"/apis/{api_version}" if "/" in api_version else f"/api/{api_version}"
+        with suppress(ClusterNotFoundError):
+            for each in self.read_path(path)["resources"]:
+                if each["kind"] == name and "/" not in each["name"]:
+                    return Kind(api_version, name, each["name"], is_namespaced=each["namespaced"])
+        raise ClusterNotFoundError(f"the cluster of context {self.context} does not know {name} ({api_version})")
+
+    def would_apply(self, kind: Kind, manifest: Manifest) -> Manifest:
+        """What an object would be after `helm upgrade`, which nothing is changed by; there may be one already.
+
+        Raises ClusterRejectedError where the server would not have it.
+        """
+        metadata = manifest["metadata"]
+        path = kind.path(metadata.get("namespace") or self.namespace, metadata["name"])
+        query = {"dryRun": "All", "fieldManager": _HELM, "force": "true", "fieldValidation": "Strict"}
+        return self._json("patch", kind, "PATCH", path, query=query, body=manifest, content_type=_APPLY_PATCH)
+
+    def patch(self, kind: Kind, name: str, patch: Mapping[str, Any], *, subresource: str = "") -> Manifest:
         """Applies a JSON merge patch, again where somebody else wrote at the same moment."""
-        path = kind.path(self.namespace, name)
+        path = kind.path(self.namespace, name, subresource)
         for last in [False] * (_MAX_CONFLICTS - 1) + [True]:
             try:
                 return self._json("patch", kind, "PATCH", path, body=dict(patch), content_type=_MERGE_PATCH)
@@ -167,6 +187,13 @@ class Cluster:
                 raise ClusterUnreachableError(f"the log of pod {pod} broke off ({e}): ask again") from e
         finally:
             response.close()
+
+    def served(self, service: str, port: int, path: str, *, patience_s: float | None = None) -> str:
+        """What a Service answers to GET, asked by the API server. Raises ClusterUnreachableError also where nobody is
+        behind the Service."""
+        place = SERVICE.path(self.namespace, f"http:{service}:{port}", "proxy")
+        asked = self._ask("get", SERVICE, "GET", f"{place}/{path}", patience_s=patience_s)
+        return asked.data.decode(errors="replace")
 
     def watch(
         self, kind: Kind, *, labels: Mapping[str, str] | None = None, timeout_s: float = 60

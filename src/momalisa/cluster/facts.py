@@ -128,11 +128,9 @@ def gather(
     job = cluster.find(RAY_JOB, name)
     uri = (job and job["metadata"].get("annotations", {}).get(OUTPUT_URI)) or output_uri
     cluster_name = (job or {}).get("status", {}).get("rayClusterName") or ""
-    ray_cluster = (
-        _look(lambda: cluster.find(RAY_CLUSTER, cluster_name), unknown, "RayCluster") if cluster_name else None
-    )
+    ray_cluster = look(lambda: cluster.find(RAY_CLUSTER, cluster_name), unknown, "RayCluster") if cluster_name else None
     pods = _pods(cluster, name, cluster_name, unknown) if job else []
-    events = _look(lambda: cluster.list(EVENT), unknown, "events") or []
+    events = look(lambda: cluster.list(EVENT), unknown, "events") or []
     created = time_at(job or {}, "metadata", "creationTimestamp")
     return JobFacts(
         name=name,
@@ -144,7 +142,7 @@ def gather(
         events=[event for event in events if is_about(name, event) and is_since(event, created)],
         log_tail=_log_tail(cluster, pods, unknown),
         others=_others_in_queue(cluster, job, unknown),
-        run=_look(lambda: read_run(uri), unknown, "run's folder") if uri and with_run else None,
+        run=look(lambda: read_run(uri), unknown, "run's folder") if uri and with_run else None,
         unknown=unknown,
     )
 
@@ -177,9 +175,9 @@ def has_started(pod: Manifest) -> bool:
 
 
 def _pods(cluster: ClusterReader, name: str, cluster_name: str, unknown: dict[str, str]) -> list[Manifest]:
-    pods = _look(lambda: cluster.list(POD, labels={"batch.kubernetes.io/job-name": name}), unknown, "pods") or []
+    pods = look(lambda: cluster.list(POD, labels={"batch.kubernetes.io/job-name": name}), unknown, "pods") or []
     if cluster_name and "pods" not in unknown:
-        pods += _look(lambda: cluster.list(POD, labels={"ray.io/cluster": cluster_name}), unknown, "pods") or []
+        pods += look(lambda: cluster.list(POD, labels={"ray.io/cluster": cluster_name}), unknown, "pods") or []
     return pods
 
 
@@ -193,7 +191,7 @@ def _log_tail(cluster: ClusterReader, pods: Sequence[Manifest], unknown: dict[st
         return list(cluster.logs(pod, tail_lines=_LOG_TAIL, patience_s=_LOG_PATIENCE_S))
 
     try:
-        return _look(read, unknown, what) or []
+        return look(read, unknown, what) or []
     except ClusterUnreachableError as e:
         # The API server asks the pod's node for it: where that is lost, all else can be read all the same.
         unknown[what] = f"the node of pod {pod} does not give it ({e})"
@@ -205,11 +203,11 @@ def _others_in_queue(cluster: ClusterReader, job: Manifest | None, unknown: dict
         return []
     queue = job["metadata"].get("labels", {}).get(QUEUE_LABEL)
     labels = {QUEUE_LABEL: queue} if queue else None
-    jobs = _look(lambda: cluster.list(RAY_JOB, labels=labels), unknown, "queue") or []
+    jobs = look(lambda: cluster.list(RAY_JOB, labels=labels), unknown, "queue") or []
     return [other for other in jobs if name_of(other) != name_of(job)]
 
 
-def _look(read: Callable[[], T], unknown: dict[str, str], what: str) -> T | None:
+def look(read: Callable[[], T], unknown: dict[str, str], what: str) -> T | None:
     """What is read, or None with a note why not."""
     try:
         return read()

@@ -12,6 +12,7 @@ from datetime import datetime
 from momalisa.cluster.facts import ClusterReader, JobFacts, RunFacts, gather, has_started, submitter_pods, utc_now
 from momalisa.cluster.gauges import attempt_began, status_of
 from momalisa.cluster.log_reading import LogReader
+from momalisa.cluster.patience import Patience
 from momalisa.cluster.pods import name_of
 from momalisa.cluster.verdict import ExitCode, State, Verdict, verdict
 from momalisa.cluster.wording import change_of, in_words, to_stderr, to_stdout
@@ -115,7 +116,7 @@ class _Watcher:
         self._last: Verdict | None = None
         self._run: RunFacts | None = None
         self._run_at = -float("inf")
-        self._away_since: float | None = None
+        self._patience = Patience(pace.patience_s, clock=pace.clock, say=say)
         self._began: datetime | None = None
         self._was_seen = False
 
@@ -128,9 +129,9 @@ class _Watcher:
         try:
             facts, given = self._judge()
         except ClusterUnreachableError as e:
-            self._note_away(e)
+            self._patience.away(e)
             return None, None
-        self._note_back()
+        self._patience.back()
         change = change_of(self._last, given)
         if change is not None and not given.is_over:
             self._say(change)
@@ -162,19 +163,6 @@ class _Watcher:
         # In the folder may be the end of an earlier job of this name.
         self._began = attempt_began(facts) or self._began
         return replace(facts, run=self._run, last_began=self._began)
-
-    def _note_away(self, error: ClusterUnreachableError) -> None:
-        now = self._pace.clock()
-        if self._away_since is None:
-            self._away_since = now
-            self._say("the API server does not answer; the job does not mind, and it is asked again")
-        if now - self._away_since > self._pace.patience_s:
-            raise error
-
-    def _note_back(self) -> None:
-        if self._away_since is not None:
-            self._say(f"the API server answers again, after {format_duration(self._pace.clock() - self._away_since)}")
-            self._away_since = None
 
 
 def _turn_to_newest(log: LogReader, facts: JobFacts) -> None:

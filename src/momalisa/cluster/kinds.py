@@ -34,6 +34,7 @@ class Kind:
 
 
 RAY_JOB = Kind("ray.io/v1", "RayJob", "rayjobs")
+RAY_SERVICE = Kind("ray.io/v1", "RayService", "rayservices")
 RAY_CLUSTER = Kind("ray.io/v1", "RayCluster", "rayclusters")
 POD = Kind("v1", "Pod", "pods")
 EVENT = Kind("v1", "Event", "events")

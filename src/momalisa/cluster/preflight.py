@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from momalisa.cluster.capacity import COUNT_OF_JOBS, job_pods, limit_problems, node_problem, quota_problems
+from momalisa.cluster.capacity import COUNT_OF_JOBS, grows, job_pods, limit_problems, node_problem, quota_problems
 from momalisa.cluster.client import Cluster
 from momalisa.cluster.config import JobConfig
 from momalisa.cluster.kinds import (
@@ -39,8 +39,6 @@ from momalisa.errors import (
 
 Outcome = Literal["ok", "unknown", "failed"]
 _ENFORCE = "pod-security.kubernetes.io/enforce"
-_NODE_POOLS = ("cloud.google.com/gke-nodepool", "karpenter.sh/nodepool", "eks.amazonaws.com/nodegroup")
-"""Labels of nodes that come and go by themselves, where an autoscaler is on."""
 _OLDEST = "1.6"
 
 
@@ -272,7 +270,7 @@ def _priority(asked: _Asked) -> Iterator[Finding]:
 
 def _nodes(asked: _Asked) -> Iterator[Finding]:
     nodes = asked.cluster.list(NODE)
-    comes_and_goes = any(pool in (node["metadata"].get("labels") or {}) for node in nodes for pool in _NODE_POOLS)
+    comes_and_goes = grows(nodes)
     well = True
     for where, pod, _ in job_pods(asked.job):
         reasons = {node["metadata"]["name"]: node_problem(node, pod) for node in nodes}

@@ -5,7 +5,7 @@ Pure functions on manifests. A server-side dry run checks neither: KubeRay valid
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from momalisa.cluster.config import MAX_NAME
@@ -46,29 +46,28 @@ _SELINUX_TYPES = ("container_t", "container_init_t", "container_kvm_t", "contain
 
 def kuberay_problems(job: Manifest) -> list[str]:
     """Why KubeRay would call this RayJob invalid, each with its fix; empty where it would not."""
-    return [*_name(job), *_lifetime(job["spec"]), *_mode(job["spec"]), *_cluster_problems(job["spec"])]
+    cluster = job["spec"].get("rayClusterSpec") or {}
+    return [*name_problems(job), *_lifetime(job["spec"]), *_mode(job["spec"]), *cluster_problems(cluster)]
 
 
 def pod_security_problems(job: Manifest) -> list[str]:
     """Why a namespace with Pod Security `restricted` would refuse this job's pods."""
-    return [problem for where, pod in pod_specs(job) for problem in _pod_problems(where, pod)]
+    return unsafe(pod_specs(job))
+
+
+def unsafe(pods: Iterable[tuple[str, Mapping[str, Any]]]) -> list[str]:
+    """What of these pods Pod Security `restricted` forbids."""
+    return [problem for where, pod in pods for problem in _pod_problems(where, pod)]
 
 
 def pod_specs(job: Manifest) -> list[tuple[str, dict[str, Any]]]:
     """The pods that a RayJob brings forth, as KubeRay will make them, each with where it is written down."""
     spec = job["spec"]
-    cluster = spec.get("rayClusterSpec") or {}
-    head = dict(cluster["headGroupSpec"]["template"]["spec"])
-    if cluster.get("enableInTreeAutoscaling"):
-        options = cluster.get("autoscalerOptions") or {}
-        head["containers"] = [*head["containers"], {"name": "autoscaler", **options}]
+    pods = cluster_pod_specs(spec.get("rayClusterSpec") or {})
     mode = spec.get("submissionMode", "K8sJobMode")
     if mode == "SidecarMode":  # Its container takes no security context at all.
+        head = pods[0][1]
         head["containers"] = [*head["containers"], {"name": "ray-job-submitter"}]
-    pods = [("headGroupSpec", head)]
-    for group in cluster.get("workerGroupSpecs") or []:
-        worker = group["template"]["spec"]
-        pods.append((f"workerGroupSpecs[{group['groupName']}]", worker))
     if mode == "K8sJobMode":
         # Without a template KubeRay makes one whose container has no security context.
         bare = {"spec": {"containers": [{"name": "ray-job-submitter"}]}}
@@ -76,7 +75,19 @@ def pod_specs(job: Manifest) -> list[tuple[str, dict[str, Any]]]:
     return pods
 
 
-def _name(job: Manifest) -> Iterator[str]:
+def cluster_pod_specs(cluster: Mapping[str, Any]) -> list[tuple[str, dict[str, Any]]]:
+    """The pods of a RayCluster's spec, the head first, each with where it is written down."""
+    head = dict(cluster["headGroupSpec"]["template"]["spec"])
+    if cluster.get("enableInTreeAutoscaling"):
+        options = cluster.get("autoscalerOptions") or {}
+        head["containers"] = [*head["containers"], {"name": "autoscaler", **options}]
+    groups = cluster.get("workerGroupSpecs") or []
+    workers = [(f"workerGroupSpecs[{group['groupName']}]", group["template"]["spec"]) for group in groups]
+    return [("headGroupSpec", head), *workers]
+
+
+def name_problems(job: Manifest) -> Iterator[str]:
+    """Of a RayJob's or RayService's name, which the names of all that comes of it begin with."""
     name = job["metadata"]["name"]
     if len(name) > MAX_NAME:
         yield f"the name {name} has {len(name)} characters, of which KubeRay takes {MAX_NAME}: a shorter --name"
@@ -150,11 +161,11 @@ def _mode(spec: Mapping[str, Any]) -> Iterator[str]:
         yield "InteractiveMode and clusterSelector forbid a backoffLimit above 0"
 
 
-def _cluster_problems(spec: Mapping[str, Any]) -> Iterator[str]:
-    cluster = spec.get("rayClusterSpec") or {}
+def cluster_problems(cluster: Mapping[str, Any]) -> Iterator[str]:
+    """Of a RayCluster's spec, whichever object it is written down in."""
     for name in _GATED:
         if name in cluster:
-            yield f"rayClusterSpec.{name} is behind a gate that is off: remove it"
+            yield f"{name} is behind a gate that is off: remove it"
     groups = [("headGroupSpec", cluster["headGroupSpec"])] if "headGroupSpec" in cluster else []
     groups += [(f"workerGroupSpecs[{group['groupName']}]", group) for group in cluster.get("workerGroupSpecs") or []]
     scaling, options = cluster.get("enableInTreeAutoscaling", False), cluster.get("autoscalerOptions") or {}

@@ -1,12 +1,14 @@
-"""The shape of a verdict: what a job is doing, or why it failed and what to do."""
+"""What a verdict on a job may be; its shape is `judgement.py`."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
 from momalisa.cluster.facts import JobFacts
+from momalisa.cluster.judgement import ExitCode as ExitCode
+from momalisa.cluster.judgement import Judgement
 from momalisa.cluster.readings import Progress
-from momalisa.cluster.troubles import Cause, Trouble
+from momalisa.cluster.troubles import Trouble
 
 
 class State(StrEnum):
@@ -35,43 +37,12 @@ class State(StrEnum):
     UNKNOWN = "unknown"
 
 
-class ExitCode:
-    """Of `submit`, `follow` and `wait`. Make turns whatever is not 0 into a 2 of its own."""
-
-    SUCCEEDED = 0
-    FAILED = 1
-    WRONG_INPUT = 2
-    STOPPED = 3
-    DEADLINE = 4
-    UNKNOWN = 5
-    DETACHED = 130
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Verdict:
+class Verdict(Judgement):
     """What a job is doing, or why it failed and what to do."""
 
     state: State
-    headline: str
-    fix: str | None = None
-    details: tuple[str, ...] = ()
-    evidence: tuple[str, ...] = ()
-    """Which objects said so, and what."""
-    cause: Cause | None = None
-    exit_code: int | None = None
-    """None while it is not over."""
     progress: Progress | None = None
-    unknown: tuple[str, ...] = ()
-    """What could not be looked at."""
-
-    @property
-    def is_over(self) -> bool:
-        """Whether nothing more will happen."""
-        return self.exit_code is not None
-
-    def as_json(self) -> dict[str, Any]:
-        """Plain JSON types."""
-        return {**asdict(self), "is_over": self.is_over}
 
 
 def judged(facts: JobFacts, state: State, headline: str, **more: Any) -> Verdict:

@@ -3,7 +3,8 @@
 import sys
 from collections.abc import Iterator
 
-from momalisa.cluster.states import State, Verdict
+from momalisa.cluster.judgement import Judgement
+from momalisa.cluster.states import State
 
 _FOLLOWED_BY_ITS_LOG = {State.RUNNING, State.STOPPING}
 
@@ -20,17 +21,17 @@ def to_stderr(line: str) -> None:
     sys.stderr.flush()
 
 
-def in_words(name: str, given: Verdict) -> str:
+def in_words(name: str, given: Judgement) -> str:
     """A paragraph."""
     return "\n".join(_lines(name, given))
 
 
-def one_line(given: Verdict) -> str:
+def one_line(given: Judgement) -> str:
     """`running: step 1,200 of 5,000, loss 0.1234`."""
     return f"{given.state}: {given.headline}"
 
 
-def change_of(before: Verdict | None, given: Verdict) -> str | None:
+def change_of(before: Judgement | None, given: Judgement) -> str | None:
     """What to say when a verdict follows another; None where nothing changed that the log does not tell itself."""
     if before is not None and _mark(before) == _mark(given):
         return None
@@ -40,11 +41,11 @@ def change_of(before: Verdict | None, given: Verdict) -> str | None:
     return "\n".join(lines)
 
 
-def _mark(given: Verdict) -> tuple[str, str]:
+def _mark(given: Judgement) -> tuple[str, str]:
     return (given.state, "" if given.state in _FOLLOWED_BY_ITS_LOG else given.headline)
 
 
-def _lines(name: str, given: Verdict) -> Iterator[str]:
+def _lines(name: str, given: Judgement) -> Iterator[str]:
     yield f"{name} {one_line(given)}"
     yield from (f"  {detail}" for detail in given.details)
     if given.fix:

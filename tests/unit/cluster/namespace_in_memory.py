@@ -6,7 +6,7 @@ from typing import Any
 
 from momalisa.cluster.kinds import Kind
 from momalisa.cluster.manifests import ray_job
-from momalisa.errors import ClusterConflictError, ClusterForbiddenError, ClusterNotFoundError
+from momalisa.errors import ClusterConflictError, ClusterForbiddenError, ClusterNotFoundError, ClusterUnreachableError
 from tests.unit.cluster.examples import GOLDEN
 
 RAY_API = "/apis/ray.io/v1"
@@ -27,6 +27,8 @@ class InMemory:
             RAY_API: {"resources": [{"name": "rayjobs"}]},
             f"/openapi/v3{RAY_API}": {"components": {"schemas": {"io.ray.v1.RayJob": SCHEMA}}},
         }
+        self.unknown_kinds: set[str] = set()
+        self.served_paths: dict[str, str] = {}
         self.calls: list[tuple[str, str, str]] = []
         self.on_call: Callable[[str, str, str], None] = lambda verb, kind, name: None
 
@@ -55,12 +57,27 @@ class InMemory:
         wanted = (labels or {}).items()
         return [each for each in found if wanted <= (each["metadata"].get("labels") or {}).items()]
 
+    def served(self, service: str, port: int, path: str, *, patience_s: float | None = None) -> str:
+        if path not in self.served_paths:
+            raise ClusterUnreachableError(f"nobody answers for {service}:{port}")
+        return self.served_paths[path]
+
     def create(self, kind: Kind, manifest: dict[str, Any], *, dry_run: bool = False) -> dict[str, Any]:
         name = manifest["metadata"]["name"]
         self._asked("dry-run" if dry_run else "create", kind, name)
         if (kind.kind, name) in self.objects:
             raise ClusterConflictError(f"{name} already exists")
         return manifest if dry_run else self.put(kind, name, **copy.deepcopy(manifest))
+
+    def kind(self, api_version: str, name: str) -> Kind:
+        self._asked("discover", Kind(api_version, name, f"{name.lower()}s"), name)
+        if name in self.unknown_kinds:
+            raise ClusterNotFoundError(f"the cluster does not know {name} ({api_version})")
+        return Kind(api_version, name, f"{name.lower()}s")
+
+    def would_apply(self, kind: Kind, manifest: dict[str, Any]) -> dict[str, Any]:
+        self._asked("apply", kind, manifest["metadata"]["name"])
+        return manifest
 
     def patch(self, kind: Kind, name: str, patch: dict[str, Any]) -> dict[str, Any]:
         self._asked("patch", kind, name)

@@ -68,6 +68,35 @@ def test_a_dry_run_is_strict() -> None:
     assert api.asked[0].body == JOB
 
 
+def test_an_object_of_any_kind_is_tried_as_helm_would_apply_it() -> None:
+    resources = [
+        {"name": "gateways", "kind": "Gateway", "namespaced": True},
+        {"name": "gatewayclasses", "kind": "GatewayClass", "namespaced": False},
+        {"name": "gateways/status", "kind": "Gateway", "namespaced": True},
+    ]
+    cluster, api = cluster_of(answer({"resources": resources}), answer({}))
+    kind = cluster.kind("gateway.networking.k8s.io/v1", "Gateway")
+    assert (kind.plural, kind.is_namespaced) == ("gateways", True)
+    cluster.would_apply(kind, {"metadata": {"name": "door"}, "spec": {}})
+    assert [asked.path for asked in api.asked] == [
+        "/apis/gateway.networking.k8s.io/v1",
+        "/apis/gateway.networking.k8s.io/v1/namespaces/team/gateways/door",
+    ]
+    tried = api.asked[1]
+    assert (tried.method, tried.headers["Content-Type"]) == ("PATCH", "application/apply-patch+yaml")
+    assert tried.query == {"dryRun": "All", "fieldManager": "helm", "force": "true", "fieldValidation": "Strict"}
+    assert tried.body["metadata"] == {"name": "door"}
+
+
+def test_a_kind_that_nobody_brought_is_not_known() -> None:
+    cluster, _ = cluster_of(answer({"resources": []}))
+    with pytest.raises(ClusterNotFoundError, match=r"does not know PodMonitor \(monitoring.coreos.com/v1\)"):
+        cluster.kind("monitoring.coreos.com/v1", "PodMonitor")
+    cluster, _ = cluster_of(refused(404, "the server could not find the requested resource"))
+    with pytest.raises(ClusterNotFoundError, match="does not know PodMonitor"):
+        cluster.kind("monitoring.coreos.com/v1", "PodMonitor")
+
+
 def test_rights_are_told_from_quotas_and_admission() -> None:
     rights = 'pods is forbidden: User "me" cannot list resource "pods" in API group "" in the namespace "team"'
     cluster, _ = cluster_of(refused(403, rights))
@@ -125,6 +154,9 @@ def test_a_patch_is_a_merge_and_insists() -> None:
     cluster, _ = cluster_of(refused(409, "changed"))
     with pytest.raises(ClusterConflictError):
         cluster.patch(RAY_JOB, "moma", {})
+    cluster, api = cluster_of(answer(JOB))
+    cluster.patch(RAY_JOB, "moma", {"status": {}}, subresource="status")
+    assert api.asked[0].path.endswith("/rayjobs/moma/status")
 
 
 def test_a_deletion_says_how_long_to_wait() -> None:
