@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from momalisa.export_manifest import MANIFEST_FILE, ExportManifest
 from momalisa.storage import open_store
 from momalisa.training.checkpoint import best_of, list_checkpoints
 from tests.support import runs
@@ -42,9 +43,12 @@ def test_a_run_leaves_everything_in_its_folder(place: Path, uninterrupted: str) 
     folder = Path(uninterrupted)
     for name in ("run.json", "summary.json", "metrics.jsonl", "loss.png", "before_after.png", "export/README.md"):
         assert (folder / name).is_file(), name
+    manifest = ExportManifest.model_validate_json((folder / "export" / MANIFEST_FILE).read_text())
+    assert manifest == ExportManifest.of(folder / "export")
     summary = json.loads((folder / "summary.json").read_text())
     assert summary["ended"] == "completed"
     assert summary["step"] == 12
+    assert summary["export_digest"] == manifest.digest
     assert summary["verdict"]["outcome"]
     steps = [json.loads(line)["step"] for line in (folder / "metrics.jsonl").read_text().splitlines()]
     assert steps == sorted(steps)

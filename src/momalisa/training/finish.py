@@ -9,6 +9,7 @@ import torch
 from momalisa.artworks.dataset import StoredDataset
 from momalisa.config import to_dict
 from momalisa.diffusion.loading import Part, load_components
+from momalisa.export_manifest import MANIFEST_FILE, ExportManifest
 from momalisa.storage import Store
 from momalisa.training.baseline import Baseline
 from momalisa.training.estimates import estimate_loss, paired_difference
@@ -68,7 +69,7 @@ def finish(
     sheet.save(reporter.folder / BEFORE_AFTER)
     reporter.stage("exporting", progress.step)
     summary = _summary(spec, tools, ended, progress, began, verdict)
-    _export(spec, tools, dataset, summary)
+    summary = summary.model_copy(update={"export_digest": _export(spec, tools, dataset, summary)})
     reporter.tracker.log_summary({"outcome": verdict.outcome, "validation_loss": measured.validation_loss})
     reporter.upload()
     _write(spec.output, summary)
@@ -120,7 +121,8 @@ def _summary(
     )
 
 
-def _export(spec: RunSpec, tools: Tools, dataset: StoredDataset, summary: RunSummary) -> None:
+def _export(spec: RunSpec, tools: Tools, dataset: StoredDataset, summary: RunSummary) -> str:
+    """Gives the digest of what was exported."""
     learner, folder = tools.learner, tools.reporter.folder / EXPORT
     # What was frozen is taken from its source: the run's own copy is of its precision.
     parts: tuple[Part, ...] = ("tokenizer", "text_encoder", "vae", "scheduler")
@@ -144,9 +146,12 @@ def _export(spec: RunSpec, tools: Tools, dataset: StoredDataset, summary: RunSum
     )
     write_model_card(folder, card)
     tools.reporter.tracker.log_model(folder)
+    manifest = ExportManifest.of(folder)
+    (folder / MANIFEST_FILE).write_text(manifest.model_dump_json(indent=1), encoding="utf-8")
     files = {path.relative_to(folder).as_posix(): path for path in sorted(folder.rglob("*")) if path.is_file()}
     card_file = files.pop("README.md")
     spec.output.child(EXPORT).commit(files, "README.md", card_file.read_bytes())
+    return manifest.digest
 
 
 def _write(output: Store, summary: RunSummary) -> None:

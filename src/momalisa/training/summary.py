@@ -44,6 +44,8 @@ class RunSummary(BaseModel):
     """SHA-256 of the base model's weights, by part."""
     warnings: tuple[str, ...] = ()
     """What was warned of while it ran."""
+    export_digest: str | None = None
+    """Of the exported model that this verdict is of, by its manifest; None where there is none."""
     paths: dict[str, str] = {}
     """For example `loss curve`: `loss.png`."""
 
