@@ -3,29 +3,31 @@
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Annotated
 
+from momalisa.bounds import Bounds, check_bounds
 from momalisa.errors import BusyError
 
 _DAY_S = 86_400
+_Positive = Annotated[int, Bounds(above=0)]
+_PositiveFloat = Annotated[float, Bounds(above=0)]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class AdmissionConfig:
     """How much is taken on."""
 
-    max_works: int = 100
+    max_works: _Positive = 100
     """That are not ended, of all owners."""
-    max_running_per_owner: int = 4
-    max_a_day_per_owner: int = 200
-    seconds_per_work: float = 10.0
+    max_running_per_owner: _Positive = 4
+    max_a_day_per_owner: _Positive = 200
+    seconds_per_work: _PositiveFloat = 10.0
     """What is believed of a work before one has been measured."""
-    max_retry_after_s: float = 30.0
+    max_retry_after_s: _PositiveFloat = 30.0
     """Nobody is sent away for longer: by then more is known."""
 
     def __post_init__(self) -> None:
-        for name in self.__dataclass_fields__:
-            if not getattr(self, name) > 0:
-                raise ValueError(f"{name} is {getattr(self, name)}: take more than 0")
+        check_bounds(self)
 
 
 class Admission:

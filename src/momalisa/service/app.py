@@ -21,7 +21,7 @@ from momalisa.service.visitors import Visitors
 def create_app(walks: Walks, config: EdgeConfig, *, seats: Seats | None = None) -> FastAPI:
     """The REST edge of a walk service. `seats`: of an edge whose place this one takes, whose open streams still count.
 
-    Raises ConfigError for keys, a page or lists of words that cannot be read.
+    Raises ConfigError for keys, session secrets, a page or lists of words that cannot be read.
     """
     app = FastAPI(
         title=openapi.TITLE,
@@ -50,12 +50,18 @@ def _build_edge(walks: Walks, config: EdgeConfig, seats: Seats) -> Edge:
         walks=walks,
         config=config,
         keys=KeyRing(config.keys_file) if config.keys_file is not None else None,
-        visitors=Visitors(config.session_secrets) if config.has_visitors else None,
+        visitors=_visitors(config) if config.has_visitors else None,
         moderator=build_moderator(config.moderation),
         uploads=Uploads(config.limits),
         seats=seats,
         site=load_site(config.web_folder),
     )
+
+
+def _visitors(config: EdgeConfig) -> Visitors:
+    if config.session_secrets_file is not None:
+        return Visitors.of_file(config.session_secrets_file)
+    return Visitors(lambda: config.session_secrets)
 
 
 def _name(route: APIRoute) -> str:

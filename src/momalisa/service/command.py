@@ -232,7 +232,10 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
         "--traces", action="store_true", help="OpenTelemetry, to the collector at $OTEL_EXPORTER_OTLP_ENDPOINT"
     )
     parser.add_argument(
-        "--release", default="", metavar="NAME", help="of two on one bucket, the one that was ready later serves"
+        "--release",
+        default="",
+        metavar="NAME",
+        help="of two on one bucket, the one whose first visitor came later serves",
     )
     parser.add_argument(
         "--set",

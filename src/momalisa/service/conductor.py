@@ -17,7 +17,6 @@ from momalisa.errors import (
     AlreadyExistsError,
     ConfigError,
     ConflictError,
-    HandoverError,
     MomalisaError,
     ObjectNotFoundError,
     StorageError,
@@ -70,7 +69,8 @@ class Conductor:
         self._retention = RetentionConfig()
         self.records = Records(store)
         self._leases = Leases(store, secrets.token_hex(8), patience_s=self._config.patience_s)
-        self._readiness = Readiness(crew, self._shelf, Generations(store, release))
+        generations = Generations(store, release, patience_s=self._config.patience_s)
+        self._readiness = Readiness(crew, self._shelf, generations)
         self._dealer = Dealer(crew, self._metrics, max_attempts=self._config.max_attempts)
         self._leading = Leading(
             store, crew, self._dealer, self._metrics, moderator=lambda: self._moderator, clock=clock
@@ -92,17 +92,24 @@ class Conductor:
 
         Raises ConfigError or ModelError for models that cannot be served; all stays as it was then.
         """
-        try:
-            await self._shelf.put(models)
-        except MomalisaError:
-            self._metrics.refused_configs.inc()
-            raise
+        await self._shelf.put(models)
         if admission is not None:
             self._admission.config = admission
         self._moderator, self._retention = moderator, retention or RetentionConfig()
 
+    def note_trial(self, *, is_pending: bool) -> None:
+        """Whether a configuration is being tried, which a renderer may have to wake for."""
+        self._metrics.is_config_pending.set(is_pending)
+
+    def note_config(self, part: str, *, is_refused: bool) -> None:
+        """Whether a part of the service (`conductor`, `gateway`) refused its newest configuration, so that the one
+        before it holds."""
+        self._metrics.is_config_refused.labels(part).set(is_refused)
+        if is_refused:
+            self._metrics.refused_configs.inc()
+
     def start(self) -> None:
-        """Takes up what nobody leads, now and from then on; draws a picture, and is ready then."""
+        """Draws a picture, and is ready then; takes up what nobody leads, as long as no other release serves."""
         self._background = [
             asyncio.create_task(each)
             for each in (
@@ -114,13 +121,14 @@ class Conductor:
         ]
 
     async def admit(self, request: WalkRequest, owner: Owner, *, idempotency_key: str | None = None) -> WalkRecord:
-        """A new walk, or that of the same idempotency key. Raises as `Walks.submit`."""
+        """A new walk, or that of the same idempotency key; where a newer release serves, for that one to take up.
+
+        Raises as `Walks.submit`.
+        """
         if idempotency_key is not None:
             before = await asyncio.to_thread(self.records.remembered, owner.name, idempotency_key)
             if before is not None:
                 return _same(before, request)
-        if self._readiness.has_successor:
-            raise HandoverError("a newer release serves")
         model, facts = self._shelf.find(request.model)
         rendered = await asyncio.to_thread(fit_pictures, self._store, request, facts)
         work = walk_id(rendered, facts.rendition(rendered))
@@ -147,9 +155,17 @@ class Conductor:
             await asyncio.to_thread(self.records.give_up, record.work)
             self.give_up(record.work)
 
+    async def settled(self, *, within_s: float, max_failures: int) -> None:
+        """Once a picture has been drawn; see `Readiness`."""
+        await self._readiness.settled(within_s=within_s, max_failures=max_failures)
+
     async def is_ready(self) -> bool:
         """As `Walks`."""
         return self._readiness.is_ready
+
+    async def take_over(self) -> None:
+        """This release has visitors: it serves, and the one before it no more."""
+        await self._readiness.take_over()
 
     async def has_successor(self) -> bool:
         """Whether a newer release serves: clients are to go there."""
@@ -164,6 +180,9 @@ class Conductor:
         self._metrics.renderer_slots.set(self._crew.num_slots)
         self._metrics.queued_chunks.set(len(self._dealer))
         self._metrics.live_works.set(len(self._live))
+        self._metrics.oldest_queued_seconds.set(self._oldest_s(lambda live: not live.announced))
+        self._metrics.oldest_work_seconds.set(self._oldest_s(lambda _: True))
+        self._metrics.is_ready.set(self._readiness.is_ready)
         return self._metrics.text(await asyncio.to_thread(self._ledger.totals))
 
     async def quota(self, owner: Owner) -> Quota:
@@ -193,6 +212,9 @@ class Conductor:
         """Works of an owner that are not ended."""
         return sum(1 for live in self._live.values() if live.order.owner == owner)
 
+    def _oldest_s(self, is_meant: Callable[[Live], bool]) -> float:
+        return max((self._clock() - live.began_at for live in self._live.values() if is_meant(live)), default=0.0)
+
     async def _check(self, owner: Owner, *, is_new: bool) -> None:
         today = await asyncio.to_thread(self.records.num_since, owner.name, self._admission.midnight())
         self._admission.check_owner(self.num_running(owner.name) if is_new else 0, today)
@@ -208,10 +230,11 @@ class Conductor:
         for task in [*tasks, *self._background]:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        await self._readiness.leave()
 
     def take_up(self, work: str, order: WorkOrder) -> None:
         """A work that waits in the bucket; one that is led here already goes on."""
-        if not (self._is_stopping or self._readiness.has_successor or work in self._live):
+        if self._readiness.may_lead and not self._is_stopping and work not in self._live:
             self._live[work] = live = Live(work, order, self._clock())
             self._dealer.open(work, order.owner, live.begin)
             live.task = asyncio.create_task(self._lead(live), context=apart())

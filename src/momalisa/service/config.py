@@ -2,88 +2,85 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
+from momalisa.bounds import Bounds, Pattern, check_bounds
 from momalisa.walk.request import MAX_FRAMES, MAX_SIDE, MAX_STEPS
 
 MIN_SECRET_BYTES = 32
 MAX_REQUEST_BYTES = 64 << 20
 QUICK_NUM_FRAMES = 30
+LEAST_FRAMES = 2
+
+Language = Literal["de", "en", "es", "fr", "it"]
+"""Those of the lists of refused words that come along."""
+_Positive = Annotated[int, Bounds(above=0)]
+_PositiveFloat = Annotated[float, Bounds(above=0)]
+_Bytes = Annotated[int, Bounds(above=0, most=MAX_REQUEST_BYTES)]
+"""Bodies are held in memory."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Limits:
     """How much one request, one visitor and one process of the edge may ask for."""
 
-    max_waypoints: int = 8
-    max_frames: int = 300
-    max_num_inference_steps: int = 50
-    max_side: int = 1024
-    max_prompt_length: int = 500
-    max_upload_bytes: int = 10_000_000
-    max_upload_pixels: int = 50_000_000
+    max_waypoints: _Positive = 8
+    max_frames: Annotated[int, Bounds(least=LEAST_FRAMES, most=MAX_FRAMES)] = 300
+    max_num_inference_steps: Annotated[int, Bounds(above=0, most=MAX_STEPS)] = 50
+    max_side: Annotated[int, Bounds(above=0, most=MAX_SIDE)] = 1024
+    max_prompt_length: _Positive = 500
+    max_upload_bytes: _Bytes = 10_000_000
+    max_upload_pixels: _Positive = 50_000_000
     """Of a visitor's picture, by its header: phones make 50 megapixels, bombs more."""
-    max_kept_side: int = 2048
+    max_kept_side: _Positive = 2048
     """Larger pictures are kept smaller: no model draws as large."""
-    max_body_bytes: int = 256 << 10
+    max_body_bytes: _Bytes = 256 << 10
     """Of everything but pictures."""
-    max_url_bytes: int = 4096
-    max_header_bytes: int = 16 << 10
+    max_url_bytes: _Positive = 4096
+    max_header_bytes: _Positive = 16 << 10
     """Of all headers together."""
-    max_instances: int = 4
+    max_instances: _Positive = 4
     """Of a Vertex AI request; each is a walk."""
-    max_streams: int = 1000
+    max_streams: _Positive = 1000
     """Event streams that one process holds open."""
-    max_streams_per_owner: int = 16
+    max_streams_per_owner: _Positive = 16
     """A museum's visitors come by one address, but each with a session of their own."""
-    request_timeout_s: float = 60.0
+    request_timeout_s: _PositiveFloat = 60.0
     """For everything but event streams."""
 
     def __post_init__(self) -> None:
-        for name in self.__dataclass_fields__:
-            if not getattr(self, name) > 0:
-                raise ValueError(f"{name} is {getattr(self, name)}: take more than 0")
-        for name, most in (("max_frames", MAX_FRAMES), ("max_num_inference_steps", MAX_STEPS), ("max_side", MAX_SIDE)):
-            if getattr(self, name) > most:
-                raise ValueError(f"{name} is {getattr(self, name)}: no walk can have more than {most}")
-        if max(self.max_upload_bytes, self.max_body_bytes) > MAX_REQUEST_BYTES:
-            raise ValueError(f"bodies are held in memory: take at most {MAX_REQUEST_BYTES} bytes")
+        check_bounds(self)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StreamConfig:
     """How event streams behave."""
 
-    heartbeat_s: float = 10.0
+    heartbeat_s: _PositiveFloat = 10.0
     """Below the idle time of every proxy on the way."""
-    progress_interval_s: float = 0.5
-    max_duration_s: float = 3600.0
+    progress_interval_s: _PositiveFloat = 0.5
+    max_duration_s: _PositiveFloat = 3600.0
     """Then the client connects anew and resumes: a client that reads nothing holds its seat no longer."""
-    retry_ms: int = 2000
-    handover_retry_ms: int = 500
+    retry_ms: _Positive = 2000
+    handover_retry_ms: _Positive = 500
 
     def __post_init__(self) -> None:
-        for name in self.__dataclass_fields__:
-            if not getattr(self, name) > 0:
-                raise ValueError(f"{name} is {getattr(self, name)}: take more than 0")
+        check_bounds(self)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ModerationConfig:
     """What is refused. Set by whoever runs the service; nothing of it comes from a request."""
 
-    languages: tuple[str, ...] = ("en", "es", "de", "fr", "it")
+    languages: tuple[Language, ...] = ("en", "es", "de", "fr", "it")
     """Of the lists of refused words that are bundled; none: no list."""
-    endpoint: str | None = None
+    endpoint: Annotated[str, Pattern(pattern=r"https?://.+", fix="begin it with https://")] | None = None
     """A URL that judges prompts and pictures; see `moderation.py`."""
-    timeout_s: float = 3.0
+    timeout_s: _PositiveFloat = 3.0
     when_unreachable: Literal["refuse", "allow"] = "refuse"
 
     def __post_init__(self) -> None:
-        if self.endpoint is not None and not self.endpoint.startswith(("http://", "https://")):
-            raise ValueError(f"the moderation endpoint {self.endpoint!r} is no URL: begin it with https://")
-        if not self.timeout_s > 0:
-            raise ValueError(f"timeout_s is {self.timeout_s}: take more than 0")
+        check_bounds(self)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -108,7 +105,9 @@ class EdgeConfig:
     has_visitors: bool = True
     """Whether browsers get a session, which may ask for walks."""
     session_secrets: tuple[str, ...] = field(default=(), repr=False)
-    """The first signs, all are accepted: put a new one first, and drop the last one 90 days later."""
+    """The first signs, all are accepted."""
+    session_secrets_file: Path | None = None
+    """In their place: one a line, read anew when it changes."""
     keys_file: Path | None = None
     web_folder: Path | None = None
     """The page: `index.html`, `kiosk.html` and what they load."""
@@ -121,9 +120,11 @@ class EdgeConfig:
     moderation: ModerationConfig = field(default_factory=ModerationConfig)
 
     def __post_init__(self) -> None:
-        if self.has_visitors and not self.session_secrets:
-            raise ValueError("visitors' sessions need a secret: give session_secrets, or set has_visitors to False")
+        if self.has_visitors and not (self.session_secrets or self.session_secrets_file):
+            raise ValueError("visitors' sessions need secrets: give some or their file, or set has_visitors to False")
         if any(len(secret.encode()) < MIN_SECRET_BYTES for secret in self.session_secrets):
             raise ValueError(f"a session secret is too short to be safe: take {MIN_SECRET_BYTES} random bytes or more")
-        if not 2 <= self.quick_num_frames <= self.limits.max_frames:
-            raise ValueError(f"quick_num_frames is {self.quick_num_frames}: take 2 to {self.limits.max_frames}")
+        if not LEAST_FRAMES <= self.quick_num_frames <= self.limits.max_frames:
+            raise ValueError(
+                f"quick_num_frames is {self.quick_num_frames}: take {LEAST_FRAMES} to {self.limits.max_frames}"
+            )

@@ -72,6 +72,12 @@ class Leader(Protocol):
     async def derive(self, work: str, file: Derived) -> None:
         """Writes another animation or picture of a work that is done into the bucket."""
 
+    async def take_over(self) -> None:
+        """This release has visitors: it serves, and the one before it no more."""
+
+    async def note_config(self, part: str, *, is_refused: bool) -> None:
+        """Whether a part of the service refused its newest configuration."""
+
     async def has_successor(self) -> bool:
         """Whether a newer release serves."""
 

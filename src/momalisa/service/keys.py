@@ -5,7 +5,6 @@ the last two may be left out. A name may have two keys at once, so that a new on
 """
 
 import hashlib
-import logging
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -15,12 +14,11 @@ from pathlib import Path
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
 from momalisa.errors import ConfigError
+from momalisa.service.watched import Watched, lines_of
 
 NAME_PATTERN = r"^[a-z0-9]+([.-][a-z0-9]+)*$"
 _KEYS_A_NAME = 2
-_LOOK_EVERY_S = 1.0
-_LOGGER = logging.getLogger(__name__)
-_State = tuple[int, int, int]
+_WHAT = "the API keys"
 
 
 class Key(BaseModel):
@@ -61,45 +59,17 @@ class KeyRing:
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         """Raises ConfigError for a file that cannot be read: a service without its keys does not start."""
-        self._path, self._clock, self._now = path, clock, now
-        self._looked_at = clock()
-        self._state = _state_of(path)
-        self._keys = _read(path, now())
+        self._now = now
+        self._keys = Watched(path, lambda path: _read(path, now()), what=_WHAT, clock=clock)
 
     def find(self, key: str) -> Key | None:
         """Whose key this is; None for one that is unknown or whose time is over."""
-        self._look()
-        found = self._keys.get(hash_key(key))
+        found = self._keys.value.get(hash_key(key))
         return found if found is not None and found.is_valid(self._now()) else None
-
-    def _look(self) -> None:
-        """Read the file if it is another one than before; a broken one is logged once and changes nothing."""
-        if self._clock() - self._looked_at < _LOOK_EVERY_S:
-            return
-        self._looked_at = self._clock()
-        try:
-            state = _state_of(self._path)
-            if state != self._state:
-                self._state = state
-                self._keys = _read(self._path, self._now())
-        except ConfigError as e:
-            _LOGGER.error("the API keys stay as they were: %s", e)
-
-
-def _state_of(path: Path) -> _State:
-    """Changes with the content: Kubernetes swaps a link, an editor writes anew, `echo >>` moves the time."""
-    try:
-        status = path.stat()
-    except OSError as e:
-        raise ConfigError(f"the API keys {path} cannot be read: {e.strerror}") from e
-    return status.st_ino, status.st_mtime_ns, status.st_size
 
 
 def _read(path: Path, now: datetime) -> dict[str, Key]:
-    try:
-        lines = path.read_text("utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as e:
-        raise ConfigError(f"the API keys {path} cannot be read: {e}") from e
+    lines = lines_of(path, what=_WHAT)
     keys = [_parse(line, f"{path}:{number}") for number, line in enumerate(lines, 1) if line.strip()]
     for name, count in Counter(key.name for key in keys if key.is_valid(now)).items():
         if count > _KEYS_A_NAME:

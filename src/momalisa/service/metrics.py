@@ -29,7 +29,31 @@ class Metrics:
             "momalisa_swept_objects", "Objects that nothing referred to any more", registry=self._registry
         )
         self.queued_chunks = Gauge("momalisa_queued_chunks", "Chunks that wait for a renderer", registry=self._registry)
+        self.is_config_refused = Gauge(
+            "momalisa_is_config_refused",
+            "1 while a part's newest configuration is refused and the one before it holds",
+            ("part",),
+            registry=self._registry,
+        )
+        self.is_config_pending = Gauge(
+            "momalisa_is_config_pending",
+            "1 while the newest configuration is being tried, and the one before it holds",
+            registry=self._registry,
+        )
+        for part in ("conductor", "gateway"):
+            self.is_config_refused.labels(part).set(0)
         self.live_works = Gauge("momalisa_live_works", "Works that are not ended", registry=self._registry)
+        self.oldest_queued_seconds = Gauge(
+            "momalisa_oldest_queued_seconds",
+            "How long the work has waited for its first frame that has waited for longest",
+            registry=self._registry,
+        )
+        self.oldest_work_seconds = Gauge(
+            "momalisa_oldest_work_seconds", "How long the oldest work has been led", registry=self._registry
+        )
+        self.is_ready = Gauge(
+            "momalisa_is_ready", "1 once a model has drawn a picture since the start", registry=self._registry
+        )
         self.renderer_slots = Gauge(
             "momalisa_renderer_slots", "Chunks that may be with renderers at once", registry=self._registry
         )

@@ -2,8 +2,9 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Annotated, Protocol
 
+from momalisa.bounds import Pattern, check_bounds
 from momalisa.errors import ConfigError
 from momalisa.service.port import ModelInfo
 from momalisa.walk.model_facts import ModelFacts
@@ -13,8 +14,8 @@ from momalisa.walk.model_facts import ModelFacts
 class ServedModel:
     """A model by the id that requests name it by. Set by whoever runs the service, never by a request."""
 
-    id: str
-    uri: str
+    id: Annotated[str, Pattern(pattern=r".*\S.*", fix="give it a name")]
+    uri: Annotated[str, Pattern(pattern=r".*\S.*", fix="name a hub id, a folder, a URI or `tiny`")]
     """A hub id, folder, URI, or `tiny`."""
     revision: str | None = None
     title: str = ""
@@ -22,6 +23,9 @@ class ServedModel:
     description: str = ""
     suggestions: tuple[str, ...] = ()
     """Prompts that it knows how to draw."""
+
+    def __post_init__(self) -> None:
+        check_bounds(self)
 
 
 TINY = ServedModel(

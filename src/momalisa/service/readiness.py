@@ -1,12 +1,13 @@
-"""Whether this release is to be sent requests: once it has drawn a picture, until a newer one has."""
+"""Whether this release is to be sent requests: once it has drawn a picture, until a newer one is sent some."""
 
 import asyncio
 import logging
+from contextlib import suppress
 from dataclasses import replace
 
-from momalisa.errors import MomalisaError, StorageError
+from momalisa.errors import MomalisaError, ServiceError, StorageError
 from momalisa.service.crew import Crew, draw_image
-from momalisa.service.generations import Generations
+from momalisa.service.generations import Generations, Standing
 from momalisa.service.models import Shelf
 from momalisa.service.port import ImageRequest
 
@@ -21,27 +22,74 @@ class Readiness:
         self._crew, self._shelf, self._generations = crew, shelf, generations
         self.is_ready = False
         """Stays true while renderers sleep."""
-        self.has_successor = False
+        self._standing = Standing(is_entered=False, is_newest=False)  # not known yet
+        self._failures: list[MomalisaError] = []
+        self._tried = asyncio.Event()
+
+    @property
+    def has_successor(self) -> bool:
+        """Whether a newer release serves."""
+        return self._standing.has_successor
+
+    @property
+    def may_lead(self) -> bool:
+        """Whether it is for this release to take up works: it can draw, and no other one serves in its place."""
+        return self.is_ready and self._standing.is_newest
 
     async def draw_canary(self, *, retry_s: float) -> None:
-        """Draws a picture with the default model, until it can be; this release is ready then, and says so."""
+        """Draws a picture with the default model, until it can be; this release is ready then."""
         while not self.is_ready:
             try:
                 model = self._shelf.infos()[0].id
                 await draw_image(self._crew, replace(_CANARY, model=model), *self._shelf.find(model))
-                await asyncio.to_thread(self._generations.enter)
+                self.is_ready = True
             except MomalisaError as e:
                 _LOGGER.warning("no picture could be drawn yet: %s", e)
+                if not isinstance(e, StorageError):
+                    self._failures.append(e)
                 await asyncio.sleep(retry_s)
-            else:
-                self.is_ready = True
+            finally:
+                self._tried.set()
+
+    async def settled(self, *, within_s: float, max_failures: int) -> None:
+        """Returns once a picture has been drawn, or after `within_s` in which no renderer was there to try.
+
+        Raises ServiceError once drawing has failed so often; a bucket that is away does not count.
+        """
+        with suppress(TimeoutError):
+            async with asyncio.timeout(within_s) as waiting:
+                while not self.is_ready:
+                    if len(self._failures) >= max_failures:
+                        raise ServiceError(f"no picture can be drawn: {self._failures[-1]}") from self._failures[-1]
+                    self._tried.clear()
+                    await self._tried.wait()
+                    if not self.is_ready:  # it was tried: so the end is a picture, or failures enough
+                        waiting.reschedule(None)
+
+    async def take_over(self) -> None:
+        """Somebody sends visitors here: the release before this one is to send its own on. Not when it is ready: it may
+        never be sent any, and nobody else would serve then."""
+        await asyncio.to_thread(self._generations.enter)
+        await self._look()
 
     async def watch_releases(self, *, every_s: float) -> None:
-        """Until a newer release serves."""
-        while not self.has_successor:
-            await asyncio.sleep(every_s)
+        """Says that this release lives, and looks which one serves."""
+        while True:
             try:
-                self.has_successor = await asyncio.to_thread(self._generations.has_successor)
+                await asyncio.to_thread(self._generations.live)
+                await self._look()
             except StorageError as e:
-                _LOGGER.warning("the releases in the bucket cannot be read: %s", e)
-        _LOGGER.info("a newer release serves: no new work is taken up here")
+                _LOGGER.warning("the releases in the bucket cannot be read or told: %s", e)
+            await asyncio.sleep(every_s)
+
+    async def leave(self) -> None:
+        """This release ends."""
+        with suppress(StorageError):
+            await asyncio.to_thread(self._generations.leave)
+
+    async def _look(self) -> None:
+        before, self._standing = self._standing, await asyncio.to_thread(self._generations.look)
+        if self._standing.has_successor and not before.has_successor:
+            _LOGGER.info("a newer release serves: no new work is taken up here")
+        if before.has_successor and not self._standing.has_successor:
+            _LOGGER.info("the newer release is gone: works are taken up here again")

@@ -10,7 +10,9 @@ import time
 from collections.abc import Callable, Iterator, Set
 from dataclasses import dataclass
 from functools import partial
+from typing import Annotated
 
+from momalisa.bounds import Bounds, check_bounds
 from momalisa.errors import ObjectNotFoundError
 from momalisa.service.records import Manifest, Records
 from momalisa.storage import Store
@@ -27,17 +29,14 @@ _LOGGER = logging.getLogger(__name__)
 class RetentionConfig:
     """How long things are kept."""
 
-    keep_days: float | None = 90.0
+    keep_days: Annotated[float, Bounds(above=0)] | None = 90.0
     """Walks that staff have not featured; None: for ever."""
-    grace_s: float = float(_DAY_S)
+    grace_s: Annotated[float, Bounds(least=0)] = float(_DAY_S)
     """From when nothing refers to an object to its end; also how long an idempotency key stands."""
-    every_s: float = 3600.0
+    every_s: Annotated[float, Bounds(above=0)] = 3600.0
 
     def __post_init__(self) -> None:
-        if self.keep_days is not None and not self.keep_days > 0:
-            raise ValueError(f"keep_days is {self.keep_days}: take more than 0, or null to keep walks for ever")
-        if not (self.grace_s >= 0 and self.every_s > 0):
-            raise ValueError("grace_s must be at least 0, every_s above 0")
+        check_bounds(self)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

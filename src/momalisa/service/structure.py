@@ -6,8 +6,9 @@ the deployments' `user_config`: Ray Serve hands a new one to replicas that run.
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
+from momalisa.bounds import Bounds, check_bounds
 from momalisa.errors import ConfigError
 from momalisa.service.admission import AdmissionConfig
 from momalisa.service.conductor_config import ConductorConfig
@@ -42,28 +43,29 @@ class Structure:
     bucket: str
     """A folder or gs:// URI; everything that must not be lost is there."""
     release: str = ""
-    """Of two releases on one bucket the one that was ready later serves, and the other sends its clients on."""
+    """Of two releases on one bucket the one whose first visitor came later serves, and the other sends its clients on.
+    On KubeRay the Ray cluster's name, where none is given."""
     gateway: Scale = field(default_factory=lambda: Scale(num_cpus=0.5))
     text_encoder: Scale = field(default_factory=lambda: Scale(num_cpus=0.5))
     """Without a GPU it takes a tenth of a second for a prompt of Stable Diffusion 1.x."""
     renderer: Scale = field(default_factory=Scale)
     """`min_replicas` may be 0: the first chunk wakes one."""
     assembler: Scale = field(default_factory=Scale)
-    max_models_per_renderer: int = 1
+    max_models_per_renderer: Annotated[int, Bounds(least=1)] = 1
     """In memory at once; the one that was not used for longest goes first."""
-    max_models_per_text_encoder: int = 4
+    max_models_per_text_encoder: Annotated[int, Bounds(least=1)] = 4
     drawing: Settings = field(default_factory=Settings)
     """Of the renderers."""
     encoding: Settings = field(default_factory=Settings)
     """Of the text encoders."""
     leading: ConductorConfig = field(default_factory=ConductorConfig)
     """How often a conductor looks for works and renews its leases, and when it takes over those of a lost one."""
-    max_open_requests: int = 2000
+    max_open_requests: Annotated[int, Bounds(least=1)] = 2000
     """Of one gateway, event streams among them."""
     is_open: bool = False
     has_visitors: bool = True
     session_secrets_file: Path | None = None
-    """A secret a line; the first one signs."""
+    """A secret a line; the first one signs. Read anew when it changes."""
     keys_file: Path | None = None
     web_folder: Path | None = None
     serves_metrics: bool = True
@@ -76,13 +78,10 @@ class Structure:
     def __post_init__(self) -> None:
         if any(scale.min_replicas < 1 for scale in (self.gateway, self.text_encoder, self.assembler)):
             raise ValueError("gateway, text_encoder and assembler need at least one replica: only renderers can sleep")
-        for name in ("max_models_per_renderer", "max_models_per_text_encoder"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} is {getattr(self, name)}: take at least 1")
+        check_bounds(self)
 
     def edge(self, life: "GatewayLife") -> EdgeConfig:
-        """What a gateway is told. Raises ConfigError for secrets that cannot be read, and for more event streams than
-        leave room for anything else."""
+        """What a gateway is told. Raises ConfigError for more event streams than leave room for anything else."""
         if life.limits.max_streams >= self.max_open_requests:
             raise ConfigError(
                 f"max_streams is {life.limits.max_streams}: take fewer than max_open_requests, which is "
@@ -91,7 +90,7 @@ class Structure:
         return EdgeConfig(
             is_open=self.is_open,
             has_visitors=self.has_visitors,
-            session_secrets=_read_secrets(self.session_secrets_file),
+            session_secrets_file=self.session_secrets_file,
             keys_file=self.keys_file,
             web_folder=self.web_folder,
             serves_metrics=self.serves_metrics,
@@ -131,13 +130,3 @@ class Life:
 
     conductor: ConductorLife = field(default_factory=ConductorLife)
     gateway: GatewayLife = field(default_factory=GatewayLife)
-
-
-def _read_secrets(path: Path | None) -> tuple[str, ...]:
-    if path is None:
-        return ()
-    try:
-        lines = path.read_text("utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as e:
-        raise ConfigError(f"the session secrets {path} cannot be read: {e}") from e
-    return tuple(line.strip() for line in lines if line.strip())

@@ -1,4 +1,8 @@
-"""Visitors' sessions: a random id in a signed cookie, and nothing kept of it on our side."""
+"""Visitors' sessions: a random id in a signed cookie, and nothing kept of it on our side.
+
+The secrets that sign are in a file that is mounted and may change at any time, one a line: the first one signs, every
+one is accepted. A new one is put last, and first once every gateway has read it; the old one goes 90 days later.
+"""
 
 import base64
 import binascii
@@ -9,6 +13,12 @@ import secrets
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+from momalisa.errors import ConfigError
+from momalisa.service.config import MIN_SECRET_BYTES
+from momalisa.service.watched import Watched, lines_of
 
 COOKIE = "momalisa_session"
 CSRF_HEADER = "X-Momalisa"
@@ -16,6 +26,7 @@ CSRF_HEADER = "X-Momalisa"
 MAX_AGE_S = 90 * 86400
 _RENEW_AFTER_S = 86400
 _VERSION = "1"
+_WHAT = "the session secrets"
 _ID_BYTES = 16
 _LOCALHOST = re.compile(r"(localhost|127\.0\.0\.1|\[::1\])(:\d+)?")
 
@@ -36,10 +47,16 @@ class Session:
 class Visitors:
     """Makes and reads sessions' cookies."""
 
-    def __init__(self, signing_secrets: Sequence[str], *, now: Callable[[], float] = time.time) -> None:
-        """The first secret signs, every one is accepted."""
-        self._secrets = [secret.encode() for secret in signing_secrets]
-        self._now = now
+    def __init__(self, secrets_now: Callable[[], Sequence[str]], *, now: Callable[[], float] = time.time) -> None:
+        """`secrets_now`: at any moment the first one signs, every one is accepted."""
+        self._secrets_now, self._now = secrets_now, now
+
+    @classmethod
+    def of_file(cls, path: Path, *, clock: Callable[[], float] = time.monotonic) -> Self:
+        """By a file's secrets, read anew when it changes. Raises ConfigError for one that cannot be read, or has none
+        that is safe: a service that cannot sign does not start."""
+        watched = Watched(path, _read, what=_WHAT, clock=clock)
+        return cls(lambda: watched.value)
 
     def new(self) -> Session:
         """A session of somebody who was not here before."""
@@ -51,7 +68,7 @@ class Visitors:
         if len(parts) != 4 or parts[0] != _VERSION:
             return None
         signed, signature = ".".join(parts[:3]), parts[3]
-        signers = [i for i, secret in enumerate(self._secrets) if _same(_sign(secret, signed), signature)]
+        signers = [i for i, secret in enumerate(self._secrets_now()) if _same(_sign(secret, signed), signature)]
         session_id, age_s = _from_base64(parts[1]), self._now() - _to_seconds(parts[2])
         if not signers or len(session_id) != _ID_BYTES or not -_RENEW_AFTER_S < age_s < MAX_AGE_S:
             return None
@@ -60,7 +77,7 @@ class Visitors:
     def cookie(self, session: Session, *, is_secure: bool) -> str:
         """The value of a Set-Cookie header."""
         signed = f"{_VERSION}.{_to_base64(session.id)}.{int(self._now())}"
-        value = f"{signed}.{_sign(self._secrets[0], signed)}"
+        value = f"{signed}.{_sign(self._secrets_now()[0], signed)}"
         secure = "; Secure" if is_secure else ""
         return f"{COOKIE}={value}; Path=/; Max-Age={MAX_AGE_S}; HttpOnly; SameSite=Lax{secure}"
 
@@ -73,8 +90,15 @@ def needs_secure(scheme: str, host: str) -> bool:
     return not (scheme == "http" and _LOCALHOST.fullmatch(host))
 
 
-def _sign(secret: bytes, signed: str) -> str:
-    return _to_base64(hmac.digest(secret, b"momalisa session " + signed.encode(), "sha256"))
+def _read(path: Path) -> tuple[str, ...]:
+    found = tuple(line.strip() for line in lines_of(path, what=_WHAT) if line.strip())
+    if not found or any(len(secret.encode()) < MIN_SECRET_BYTES for secret in found):
+        raise ConfigError(f"{path}: put a secret of {MIN_SECRET_BYTES} random bytes or more on each line, one at least")
+    return found
+
+
+def _sign(secret: str, signed: str) -> str:
+    return _to_base64(hmac.digest(secret.encode(), b"momalisa session " + signed.encode(), "sha256"))
 
 
 def _same(one: str, other: str) -> bool:

@@ -1,6 +1,7 @@
 """Who is let in: keys, sessions, and pages of other sites."""
 
 import logging
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -157,3 +158,10 @@ def test_the_cookie_is_in_no_name_and_no_log(
 
     seen: list[Any] = [walks.walks["walk-1"].owner, caplog.text]
     assert not any(part in text for part in secret_parts for text in seen)
+
+
+def test_visitors_are_known_by_a_file_s_secrets(make_app: MakeApp, tmp_path: Path) -> None:
+    (tmp_path / "secrets").write_text("s" * 32)
+    client = client_of(make_app(session_secrets=(), session_secrets_file=tmp_path / "secrets"))
+    assert COOKIE in client.get("/").headers["set-cookie"]
+    assert "set-cookie" not in client.get("/").headers

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from momalisa.errors import AlreadyExistsError, BusyError, ConfigError, ObjectNotFoundError, RefusedError
+from momalisa.errors import AlreadyExistsError, BusyError, ConfigError, ObjectNotFoundError, RefusedError, ServiceError
 from momalisa.service.admission import AdmissionConfig
 from momalisa.service.conductor import Conductor
 from momalisa.service.conductor_config import ConductorConfig
@@ -52,12 +52,19 @@ async def ended(conductor: Conductor, record: WalkRecord) -> Manifest:
     return outcome
 
 
+async def started(conductor: Conductor) -> None:
+    """It can draw, and no other release serves."""
+    conductor.start()
+    while not conductor._readiness.may_lead:
+        await asyncio.sleep(0.01)
+
+
 def run(store: Store, models: tuple[ServedModel, ...], play: Callable[[Conductor, LocalCrew], Awaitable[None]]) -> None:
     async def act() -> None:
         crew = LocalCrew(store)
         conductor = Conductor(store, crew, quick(), admission=AdmissionConfig(max_works=3, max_running_per_owner=2))
         await conductor.take_config(models)
-        conductor.start()
+        await started(conductor)
         try:
             await asyncio.wait_for(play(conductor, crew), 60)
         finally:
@@ -102,6 +109,7 @@ def test_a_second_conductor_goes_on_where_the_first_was_lost(store: Store, model
         crew = LocalCrew(store)
         lost = Conductor(store, crew, quick())
         await lost.take_config(models)
+        await started(lost)
         record = await lost.admit(walk(num_frames=24), ANN)
         known = None
         while known is None or not known.announced:
@@ -126,6 +134,7 @@ def test_a_conductor_that_is_stopped_waits_for_the_chunk_that_is_being_drawn(
         crew = LocalCrew(store)
         first = Conductor(store, crew, quick())
         await first.take_config(models)
+        await started(first)
         record = await first.admit(walk(num_frames=24), ANN)
         while not crew.in_hand:
             await asyncio.sleep(0.001)
@@ -332,3 +341,105 @@ def test_a_deleted_walk_is_gone(store: Store, models: tuple[ServedModel, ...]) -
         assert conductor.records.page("owners/key-ann", 10, None) == ([], None)
 
     run(store, models, play)
+
+
+def test_a_release_that_waits_for_visitors_takes_up_nothing(store: Store, models: tuple[ServedModel, ...]) -> None:
+    """Least of all one that cannot draw: it would fail the walks of the one that serves."""
+
+    async def act() -> None:
+        serving, waiting = (Conductor(store, LocalCrew(store), quick(), release=name) for name in ("blue", "green"))
+        for each in (serving, waiting):
+            await each.take_config(models)
+        await started(serving)
+        await serving.take_over()
+        waiting.start()
+        await waiting.settled(within_s=60, max_failures=1)
+        records = [await serving.admit(walk(seed=seed), ANN) for seed in range(3)]
+        for record in records:
+            while serving.records.outcome(record.work) is None:
+                assert waiting.snapshot(record.work) is None
+                await asyncio.sleep(0.005)
+        for each in (serving, waiting):
+            await each.stop()
+
+    asyncio.run(act())
+
+
+def test_when_the_release_that_serves_is_gone_the_one_before_it_goes_on(
+    store: Store, models: tuple[ServedModel, ...]
+) -> None:
+    async def act() -> None:
+        old, new = (Conductor(store, LocalCrew(store), quick(), release=name) for name in ("blue", "green"))
+        for each in (old, new):
+            await each.take_config(models)
+            each.start()
+            await each.settled(within_s=60, max_failures=1)
+            await each.take_over()
+        while not await old.has_successor():
+            await asyncio.sleep(0.01)
+        await new.stop()
+        record = await old.admit(walk(seed=3), ANN)
+        await ended(old, record)
+        assert not await old.has_successor()
+        await old.stop()
+
+    asyncio.run(act())
+
+
+def test_a_release_that_cannot_draw_says_why(store: Store, models: tuple[ServedModel, ...]) -> None:
+    class Broken(LocalCrew):
+        async def draw_image(self, *_: object) -> bytes:
+            raise ServiceError("CUDA has no kernel for this GPU")
+
+    async def act() -> None:
+        conductor = Conductor(store, Broken(store), quick())
+        await conductor.take_config(models)
+        conductor.start()
+        with pytest.raises(ServiceError, match=r"no picture can be drawn: CUDA has no kernel"):
+            await conductor.settled(within_s=60, max_failures=3)
+        assert not await conductor.is_ready()
+        await conductor.stop()
+
+    asyncio.run(act())
+
+
+def test_renderers_that_sleep_are_waited_for_only_so_long(store: Store, models: tuple[ServedModel, ...]) -> None:
+    class Asleep(LocalCrew):
+        async def draw_image(self, *_: object) -> bytes:
+            await asyncio.sleep(3600)
+            raise AssertionError
+
+    async def act() -> None:
+        conductor = Conductor(store, Asleep(store), quick())
+        await conductor.take_config(models)
+        conductor.start()
+        await conductor.settled(within_s=0.1, max_failures=1)
+        assert not await conductor.is_ready()
+        await conductor.stop()
+
+    asyncio.run(act())
+
+
+def test_walks_asked_of_the_old_release_are_made_by_the_one_that_took_over(
+    store: Store, models: tuple[ServedModel, ...]
+) -> None:
+    async def act() -> None:
+        old = Conductor(store, LocalCrew(store), quick(), release="blue")
+        new = Conductor(store, LocalCrew(store), quick(), release="green")
+        for each in (old, new):
+            await each.take_config(models)
+            each.start()
+        await old.take_over()
+        while not (await new.is_ready() and await old.is_ready()):
+            await asyncio.sleep(0.01)
+        assert not await old.has_successor()  # the new one is ready, but nobody is sent there
+        await new.take_over()
+        while not await old.has_successor():
+            await asyncio.sleep(0.01)
+        record = await old.admit(walk(seed=7), ANN)
+        assert await old.news(record.work, None, 0) is None
+        await ended(new, record)
+        for each in (old, new):
+            await each.stop()
+
+    asyncio.run(act())

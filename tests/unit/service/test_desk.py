@@ -88,6 +88,8 @@ def test_from_two_prompts_to_a_gif(tmp_path: Path, models: tuple[ServedModel, ..
         metrics = (await client.get("/metrics")).text
         assert f"momalisa_rendered_frames_total {len(frames)}.0" in metrics
         assert 'momalisa_works_total{state="done"} 1.0' in metrics
+        assert "momalisa_oldest_work_seconds 0.0" in metrics
+        assert "momalisa_oldest_queued_seconds 0.0" in metrics
 
     run(tmp_path / "bucket", models, play)
 

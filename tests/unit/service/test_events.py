@@ -358,5 +358,5 @@ def test_streams_of_an_edge_whose_place_another_takes_still_count(make_app: Make
 def test_a_config_that_cannot_be() -> None:
     with pytest.raises(ValueError, match="heartbeat_s"):
         StreamConfig(heartbeat_s=0)
-    with pytest.raises(ValueError, match="session_secrets"):
+    with pytest.raises(ValueError, match="sessions need secrets"):
         EdgeConfig()

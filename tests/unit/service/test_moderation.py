@@ -1,13 +1,16 @@
 import asyncio
 import json
 from collections.abc import Callable
-from typing import Any, Literal
+from pathlib import Path
+from typing import Any, Literal, get_args
 
 import httpx
 import pytest
 
+from momalisa.config import from_dict
 from momalisa.errors import ConfigError, RefusedError, UnavailableError
-from momalisa.service.config import ModerationConfig
+from momalisa.service import refused_words
+from momalisa.service.config import Language, ModerationConfig
 from momalisa.service.moderation import Endpoint, Everyone, WordList, build_moderator
 from momalisa.service.refused_words import RefusedWords
 
@@ -164,5 +167,12 @@ def test_lists_and_endpoint_together() -> None:
 def test_a_config_that_cannot_be() -> None:
     with pytest.raises(ValueError, match="https"):
         ModerationConfig(endpoint="judge.example")
+    with pytest.raises(ConfigError, match=r"languages.*'de', 'en'"):
+        from_dict(ModerationConfig, {"languages": ["xx"]})
     with pytest.raises(ConfigError, match="no list"):
-        build_moderator(ModerationConfig(languages=("xx",)))
+        RefusedWords.bundled(["xx"])
+
+
+def test_every_bundled_list_can_be_named() -> None:
+    files = {path.stem for path in Path(refused_words.__file__).parent.glob("*.txt")}
+    assert files == set(get_args(Language))

@@ -1,8 +1,10 @@
 """The deployments put together, and a Ray on this machine to run them."""
 
+import os
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import ray
@@ -15,6 +17,8 @@ from momalisa.config import from_dict, to_dict
 from momalisa.errors import ServiceError
 from momalisa.service.on_ray.handles import CHUNKS_PER_RENDERER, RENDERER
 from momalisa.service.on_ray.replicas import (
+    CONDUCTOR,
+    GATEWAY,
     AssemblerDeployment,
     ConductorDeployment,
     GatewayDeployment,
@@ -25,7 +29,9 @@ from momalisa.service.on_ray.scaling import scale_renderers
 from momalisa.service.on_ray.telemetry import otlp_exporter
 from momalisa.service.structure import Life, Scale, Structure
 
-_APPLICATION, _CONDUCTOR, _GATEWAY = "momalisa", "conductor", "gateway"
+_APPLICATION = "momalisa"
+_KUBERAYS_NAME = "RAY_CLUSTER_NAME"
+"""In each pod of KubeRay: of the two clusters of an upgrade each has another."""
 _LOOK_S = 0.2
 _MAX_ENCODINGS = 100
 """With a text encoder at once: they take a hundredth of a second each."""
@@ -39,9 +45,12 @@ def build_app(args: Mapping[str, Any]) -> serve.Application:
     """The application for `serve run` or a RayService; `args` are the fields of `Structure`.
 
     Models, limits and other things that change in life are the `user_config` of the deployments `conductor`
-    (`ConductorLife`) and `gateway` (`GatewayLife`); without one, `tiny` is served. Raises ConfigError.
+    (`ConductorLife`) and `gateway` (`GatewayLife`); without one, `tiny` is served. On KubeRay the release is the Ray
+    cluster, where `args` name none. Raises ConfigError.
     """
     structure, life = from_dict(Structure, args), Life()
+    # A release that were named by `args` could not be another one without all deployments starting anew.
+    structure = replace(structure, release=structure.release or os.environ.get(_KUBERAYS_NAME, ""))
     renderer = _deployment(
         structure,
         RendererDeployment,
@@ -57,7 +66,7 @@ def build_app(args: Mapping[str, Any]) -> serve.Application:
     conductor = _deployment(
         structure,
         ConductorDeployment,
-        _CONDUCTOR,
+        CONDUCTOR,
         Scale(num_cpus=0),
         max_ongoing_requests=_MAX_ONGOING,
         user_config=to_dict(life.conductor),
@@ -65,7 +74,7 @@ def build_app(args: Mapping[str, Any]) -> serve.Application:
     gateway = _deployment(
         structure,
         GatewayDeployment,
-        _GATEWAY,
+        GATEWAY,
         structure.gateway,
         logs_access=True,
         max_ongoing_requests=structure.max_open_requests,
@@ -144,8 +153,8 @@ def deploy(structure: Structure, life: Life) -> None:
         import_path=f"{__name__}:{build_app.__name__}",
         args=to_dict(structure),
         deployments=[
-            DeploymentSchema(name=_CONDUCTOR, user_config=to_dict(life.conductor)),
-            DeploymentSchema(name=_GATEWAY, user_config=to_dict(life.gateway)),
+            DeploymentSchema(name=CONDUCTOR, user_config=to_dict(life.conductor)),
+            DeploymentSchema(name=GATEWAY, user_config=to_dict(life.gateway)),
         ],
     )
     _get_global_client().deploy_apps(ServeDeploySchema(applications=[application]))

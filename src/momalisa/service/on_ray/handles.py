@@ -118,6 +118,14 @@ class ServeLeader:
         """As `Leader`."""
         return await _asked(self._conductor.models.remote(ids()))
 
+    async def take_over(self) -> None:
+        """As `Leader`."""
+        await _asked(self._conductor.take_over.remote(ids()))
+
+    async def note_config(self, part: str, *, is_refused: bool) -> None:
+        """As `Leader`."""
+        await _asked(self._conductor.note_config.remote(ids(), part, is_refused=is_refused))
+
     async def has_successor(self) -> bool:
         """As `Leader`. Not as far as anybody knows, while nobody answers."""
         try:

@@ -5,24 +5,27 @@ import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from contextvars import copy_context
 from functools import partial
 from typing import Any
 
 from ray import serve
 from ray.serve.handle import DeploymentHandle
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp
 
 from momalisa.config import from_dict
-from momalisa.errors import MomalisaError
+from momalisa.errors import MomalisaError, UnavailableError
 from momalisa.service.app import create_app
 from momalisa.service.assembly import assemble, derive
 from momalisa.service.conductor import Conductor
 from momalisa.service.crew import AssemblyResult, ChunkResult, ChunkTask
 from momalisa.service.desk import Desk
 from momalisa.service.events import Seats
+from momalisa.service.last_good import LastGood
 from momalisa.service.models import ServedModel
 from momalisa.service.moderation import build_moderator
+from momalisa.service.on_ray.front import Front
 from momalisa.service.on_ray.handles import CHUNKS_PER_RENDERER, ServeCrew, ServeLeader
 from momalisa.service.on_ray.scaling import QUEUED
 from momalisa.service.on_ray.telemetry import log_as_serve_does, with_ids
@@ -36,9 +39,15 @@ from momalisa.walk.model_facts import ModelFacts
 from momalisa.walk.request import WalkRequest
 from momalisa.walk.texts import Texts
 
+CONDUCTOR, GATEWAY = "conductor", "gateway"
 _FORGET_S = 10.0
 """So long a renderer that draws nothing goes on telling how long the queue was."""
 _WATCH_S = 3.0
+_CANARY_S = 0.5
+_AGAIN_S = 2.0
+_WAKE_S = 60.0
+"""So long a conductor that begins anew waits for a renderer to try, where all sleep, before it takes walks on."""
+_MAX_CANARIES = 5
 _LOGGER = logging.getLogger(__name__)
 
 
@@ -139,22 +148,69 @@ class ConductorDeployment:
         self._crew = ServeCrew(text_encoder, renderer, assembler)
         store = open_store(structure.bucket)
         self._conductor = Conductor(store, self._crew, structure.leading, release=structure.release)
+        self._last_good = LastGood(store, structure.release)
         self._counting: asyncio.Task[None] | None = None
+        self._trying: asyncio.Task[None] | None = None
 
     async def reconfigure(self, user_config: Mapping[str, Any]) -> None:
-        """Takes models and limits. The first ones must be good; later ones that are not change nothing."""
+        """Takes models and limits. One that is not good changes nothing; the first one of a release must be good.
+
+        The first one is taken once a picture has been drawn with it: until then Ray Serve keeps the conductor of
+        before, or calls the application deploying. Later ones are tried beside what goes on: Ray Serve sends a replica
+        no requests before this returns, and a renderer that sleeps, which models are tried with, may be minutes away.
+        """
+        if self._counting is None:
+            await self._begin(user_config)
+            return
+        if self._trying is not None:
+            self._trying.cancel()
+        self._trying = asyncio.create_task(self._try(user_config))
+
+    async def _begin(self, user_config: Mapping[str, Any]) -> None:
+        """With this configuration; where it was refused in place, and this is a conductor that starts anew, with the
+        one that held."""
         try:
-            life = from_dict(ConductorLife, user_config)
-            moderator = build_moderator(life.moderation) if life.moderation.endpoint is not None else None
-            await self._conductor.take_config(life.models, life.admission, moderator, life.retention)
+            await self._take(user_config)
         except MomalisaError as e:
-            if self._counting is None:
+            before = await self._last_good.find()
+            if before is None:
                 raise
             _LOGGER.error("the configuration stays as it was: %s", e)
-            return
-        if self._counting is None:
-            self._counting = asyncio.create_task(self._crew.count())
-            self._conductor.start()
+            await self._take(before)
+            self._conductor.note_config(CONDUCTOR, is_refused=True)
+        else:
+            await self._last_good.keep(user_config)
+        self._counting = asyncio.create_task(self._crew.count())
+        self._conductor.start()
+        await self._conductor.settled(within_s=_WAKE_S, max_failures=_MAX_CANARIES)
+
+    async def _take(self, user_config: Mapping[str, Any]) -> None:
+        """Waits for a bucket that is away, for as long as that takes, where there is nothing yet to go on with."""
+        life = from_dict(ConductorLife, user_config)
+        moderator = build_moderator(life.moderation) if life.moderation.endpoint is not None else None
+        while True:
+            try:
+                await self._conductor.take_config(life.models, life.admission, moderator, life.retention)
+            except UnavailableError as e:
+                if self._counting is not None:
+                    raise
+                _LOGGER.warning("the models cannot be looked at now: %s", e)
+                await asyncio.sleep(_AGAIN_S)
+            else:
+                return
+
+    async def _try(self, user_config: Mapping[str, Any]) -> None:
+        self._conductor.note_trial(is_pending=True)
+        try:
+            await self._take(user_config)
+        except MomalisaError as e:
+            _LOGGER.error("the configuration stays as it was: %s", e)
+            self._conductor.note_config(CONDUCTOR, is_refused=True)
+        else:
+            self._conductor.note_config(CONDUCTOR, is_refused=False)
+            await self._last_good.keep(user_config)
+        finally:
+            self._conductor.note_trial(is_pending=False)
 
     @with_ids
     async def admit(self, request: WalkRequest, owner: Owner, *, idempotency_key: str | None = None) -> WalkRecord:
@@ -197,9 +253,19 @@ class ConductorDeployment:
         return await self._conductor.is_ready()
 
     @with_ids
+    async def take_over(self) -> None:
+        """As `Leader`."""
+        await self._conductor.take_over()
+
+    @with_ids
     async def has_successor(self) -> bool:
         """As `Leader`."""
         return await self._conductor.has_successor()
+
+    @with_ids
+    async def note_config(self, part: str, *, is_refused: bool) -> None:
+        """As `Leader`."""
+        self._conductor.note_config(part, is_refused=is_refused)
 
     @with_ids
     async def metrics(self) -> str:
@@ -217,32 +283,6 @@ def _once(act: Callable[[], None]) -> Callable[[], None]:
     return lambda: left.pop()() if left else None
 
 
-class _Front:
-    """An ASGI application that can be exchanged for another one while requests come in."""
-
-    def __init__(self) -> None:
-        self.app: ASGIApp | None = None
-        self.is_leaving = False
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "lifespan":  # nothing is to be started or stopped
-            return
-        assert self.app is not None, "Ray Serve configures a replica before it gives it requests"
-        await self.app(scope, receive, _closing(send) if self.is_leaving else send)
-
-
-def _closing(send: Send) -> Send:
-    """A kept-alive connection would stay with this release."""
-
-    async def send_closing(message: Message) -> None:
-        if message["type"] == "http.response.start":
-            headers = [each for each in message.get("headers", ()) if each[0].lower() != b"connection"]
-            message = {**message, "headers": [*headers, (b"connection", b"close")]}
-        await send(message)
-
-    return send_closing
-
-
 @serve.ingress()
 class GatewayDeployment:
     """REST, and the page."""
@@ -251,7 +291,7 @@ class GatewayDeployment:
         log_as_serve_does()
         self._structure, self._leader = structure, ServeLeader(conductor)
         self._desk = Desk(open_store(structure.bucket), self._leader)
-        self._front, self._seats = _Front(), Seats()
+        self._front, self._seats = Front(self._leader.take_over), Seats()
         self._watching: asyncio.Task[None] | None = None
 
     def __serve_build_asgi_app__(self) -> ASGIApp:
@@ -266,11 +306,31 @@ class GatewayDeployment:
             if self._front.app is None:
                 raise
             _LOGGER.error("the configuration stays as it was: %s", e)
+            await self._note(is_refused=True)
+        else:
+            if self._watching is not None:
+                await self._note(is_refused=False)
         if self._watching is None:
+            await self._until_ready()
             self._watching = asyncio.create_task(self._watch())
 
+    async def _note(self, *, is_refused: bool) -> None:
+        with suppress(MomalisaError):  # whoever counts it is away: the log has it
+            await self._leader.note_config(GATEWAY, is_refused=is_refused)
+
+    async def _until_ready(self) -> None:
+        """Ray Serve gives a replica no requests before its first configuration is taken, and calls the application
+        running only then; KubeRay switches to what is running. So a release that cannot draw gets no visitors."""
+        while True:
+            try:
+                if await self._leader.is_ready():
+                    return
+            except MomalisaError as e:
+                _LOGGER.warning("whether a picture has been drawn cannot be asked now: %s", e)
+            await asyncio.sleep(_CANARY_S)
+
     async def _watch(self) -> None:
-        while not self._front.is_leaving:
+        while True:
             await asyncio.sleep(_WATCH_S)
             try:
                 self._front.is_leaving = await self._leader.has_successor()
