@@ -19,6 +19,7 @@ def main(arguments: list[str] | None = None) -> int:
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
     _add_walk(verbs)
     _add_jobs(verbs)
+    _add_release(verbs)
     flags = parser.parse_args(arguments)
     try:
         return int(flags.run(flags))
@@ -51,6 +52,15 @@ def _add_jobs(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
 
     summary = "submit jobs to a KubeRay cluster, and see what they are doing"
     parser = verbs.add_parser("jobs", help=summary, description=summary[0].upper() + summary[1:] + ".")
+    parser.set_defaults(interrupted="interrupted")
+    add_arguments(parser)
+
+
+def _add_release(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    from momalisa.release.command import add_arguments
+
+    summary = "upgrade the service on KubeRay: what would happen, what happens, and which models may be served"
+    parser = verbs.add_parser("release", help=summary, description=summary[0].upper() + summary[1:] + ".")
     parser.set_defaults(interrupted="interrupted")
     add_arguments(parser)
 

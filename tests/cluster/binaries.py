@@ -2,6 +2,8 @@
 
 They lie in the cache folder, below a name made of their versions. Debian's daemons are unpacked instead of installed,
 so that none of them starts by itself.
+
+python -m tests.cluster.binaries     # only what the tests of the chart need, which need no cluster
 """
 
 import fcntl
@@ -9,16 +11,19 @@ import hashlib
 import os
 import shutil
 import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from momalisa.caches import cache_folder
+from tests.support.debian import CannotUnpackError, unpack
 
 KUBERNETES = "v1.34.4"
 KUBERAY = "v1.6.1"
 COREDNS = "v1.12.4"
+HELM = "v4.3.1"
 _DAEMONS = ("etcd-server", "containerd", "runc", "containernetworking-plugins", "docker-registry")
 _TOOLS = {  # Debian package -> a program that shows that it is there
     "buildah": "buildah",
@@ -39,6 +44,7 @@ _KUBERNETES_PROGRAMS = (
     "kubectl",
 )
 _MODULES = Path(__file__).parent / "tools"
+_HASHING = Path(__file__).parent / "hashing"  # not among the others: another cluster's programs are not built for it
 _REAL_HOME = Path(os.environ.get("HOME", "~")).expanduser()  # tests move HOME; Go's own caches must not move with it
 
 
@@ -57,7 +63,28 @@ def programs_folder() -> Path:
         _build_operator(folder)
         if not (folder / "coredns").exists():
             _go_install(f"github.com/coredns/coredns@{COREDNS}", folder / "coredns")
-        _go_build("pause", [".=pause"], folder)
+        if not (folder / "helm").exists():
+            _go_install(f"helm.sh/helm/v4/cmd/helm@{HELM}", folder / "helm")
+        _go_build(_MODULES / "pause", [".=pause"], folder)
+    return folder
+
+
+def chart_folder() -> Path:
+    """Where that lies which the tests of the chart need, once it is built: `helm`, `hashing`, KubeRay's CRD."""
+    module = b"".join(path.read_bytes() for path in sorted(_HASHING.iterdir()))
+    return cache_folder("cluster") / f"chart-{KUBERAY}-{HELM}-{hashlib.sha256(module).hexdigest()[:8]}"
+
+
+def build_for_chart() -> Path:
+    """Builds what of them is missing (a few minutes on two cores, once)."""
+    folder = chart_folder()
+    folder.mkdir(parents=True, exist_ok=True)
+    with _locked(folder):
+        _go_build(_HASHING, [".=hashing"], folder)
+        crd = "ray.io_rayservices.yaml"
+        (folder / crd).write_bytes((_operators_config(_HASHING) / "crd" / "bases" / crd).read_bytes())
+        if not (folder / "helm").exists():
+            _go_install(f"helm.sh/helm/v4/cmd/helm@{HELM}", folder / "helm")
     return folder
 
 
@@ -85,14 +112,12 @@ def _unpack_daemons(folder: Path) -> None:
     if (folder / "docker-registry").exists():
         return
     with tempfile.TemporaryDirectory(dir=folder) as name:
-        workshop = Path(name)
-        workshop.chmod(0o755)  # apt downloads as a user of its own
-        _run("apt-get", "update", "-q")
-        _run("apt-get", "download", *_DAEMONS, cwd=workshop)
-        for package in workshop.glob("*.deb"):
-            _run("dpkg-deb", "-x", str(package), str(workshop / "root"))
-        (workshop / "root/usr/lib/cni").rename(folder / "cni")
-        programs = [path for path in (workshop / "root").glob("usr/*bin/*") if path.is_file()]
+        try:
+            root = unpack(_DAEMONS, Path(name))
+        except CannotUnpackError as e:
+            raise CannotBuildError(str(e)) from e
+        (root / "usr/lib/cni").rename(folder / "cni")
+        programs = [path for path in root.glob("usr/*bin/*") if path.is_file()]
         for program in sorted(programs, key=lambda path: path.name == "docker-registry"):
             program.rename(folder / program.name)
 
@@ -102,16 +127,20 @@ def _build_kubernetes(folder: Path) -> None:
     major, minor, _ = KUBERNETES.removeprefix("v").split(".")
     facts = {"gitVersion": KUBERNETES, "gitMajor": major, "gitMinor": minor}
     flags = " ".join(f"-X k8s.io/component-base/version.{name}={fact}" for name, fact in facts.items())
-    _go_build("kube", [f"k8s.io/kubernetes/cmd/{program}={program}" for program in _KUBERNETES_PROGRAMS], folder, flags)
+    _go_build(
+        _MODULES / "kube",
+        [f"k8s.io/kubernetes/cmd/{program}={program}" for program in _KUBERNETES_PROGRAMS],
+        folder,
+        flags,
+    )
 
 
 def _build_operator(folder: Path) -> None:
     """The operator, and beside it the CRDs and the ClusterRole that its own module says it needs (`kuberay/*.yaml`)."""
     if (folder / "kuberay").exists():
         return
-    _go_build("operator", ["github.com/ray-project/kuberay/ray-operator=ray-operator"], folder)
-    arguments = ("list", "-m", "-f", "{{.Dir}}", "github.com/ray-project/kuberay/ray-operator")
-    source = Path(_go(*arguments, cwd=_MODULES / "operator").strip()) / "config"
+    _go_build(_MODULES / "operator", ["github.com/ray-project/kuberay/ray-operator=ray-operator"], folder)
+    source = _operators_config(_MODULES / "operator")
     unfinished = folder / ".kuberay"
     unfinished.mkdir(exist_ok=True)
     for manifest in (*source.glob("crd/bases/*.yaml"), source / "rbac" / "role.yaml"):
@@ -119,8 +148,13 @@ def _build_operator(folder: Path) -> None:
     unfinished.rename(folder / "kuberay")
 
 
-def _go_build(module: str, targets: list[str], folder: Path, flags: str = "") -> None:
-    """Builds PACKAGE=PROGRAM of a module in tools/; a program appears under its name only when it is whole."""
+def _operators_config(module: Path) -> Path:
+    arguments = ("list", "-m", "-f", "{{.Dir}}", "github.com/ray-project/kuberay/ray-operator")
+    return Path(_go(*arguments, cwd=module).strip()) / "config"
+
+
+def _go_build(module: Path, targets: list[str], folder: Path, flags: str = "") -> None:
+    """Builds PACKAGE=PROGRAM of a module; a program appears under its name only when it is whole."""
     for target in targets:
         package, _, program = target.partition("=")
         if (folder / program).exists():
@@ -128,7 +162,7 @@ def _go_build(module: str, targets: list[str], folder: Path, flags: str = "") ->
         unfinished = folder / f".{program}"
         link = f"-s -w {flags}".strip()
         arguments = ("build", "-trimpath", "-buildvcs=false", "-ldflags", link, "-o", str(unfinished), package)
-        _go(*arguments, cwd=_MODULES / module)
+        _go(*arguments, cwd=module)
         unfinished.rename(folder / program)
 
 
@@ -158,3 +192,10 @@ def _locked(folder: Path) -> Iterator[None]:
     with (folder / ".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
+
+
+if __name__ == "__main__":
+    try:
+        print(build_for_chart())
+    except CannotBuildError as e:
+        sys.exit(f"error: {e}")

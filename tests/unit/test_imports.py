@@ -65,6 +65,7 @@ def test_only_batch_jobs_and_the_service_on_it_know_ray() -> None:
         "momalisa.training.config",
         "momalisa.recipes",
         "momalisa.cli",
+        "momalisa.release.command",
         "momalisa.client",
         "momalisa.service.on_ray.application",
     ],

@@ -1,0 +1,104 @@
+"""Back to what serves still, without a third cluster.
+
+"The revision before" is a guess: after a rollback that is the broken one. So the way back is chosen by what the active
+cluster has.
+
+Where an upgrade is stuck, KubeRay compares a spec that is taken back with the pending cluster alone: it differs, so
+another one is built, of the very spec that the active cluster has, for which there may be no room either. The way out
+is to have KubeRay forget that any cluster is pending, as soon as the active one is what is wanted: it then goes on with
+that, and deletes the others after its delay.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+from momalisa.cluster.follow import Pace, Say
+from momalisa.cluster.kinds import RAY_SERVICE, Kind, Manifest
+from momalisa.errors import ClusterForbiddenError
+from momalisa.release.causes import is_gone, is_taken_back
+from momalisa.release.cluster_specs import is_same
+from momalisa.release.facts import CLUSTER_SPEC, ReleaseFacts, ReleaseReader, gather
+from momalisa.release.helm import KeptRelease
+
+_ONCE_WELL = ("deployed", "superseded")
+_ROLLBACK = re.compile(r"Rollback to (\d+)")
+_MAX_TRIES = 5
+_NOTHING_PENDING = {"status": {"pendingServiceStatus": None}}
+
+
+class ClusterWriter(ReleaseReader, Protocol):
+    """What is asked of a cluster here; `client.Cluster` is one."""
+
+    def patch(self, kind: Kind, name: str, patch: Mapping[str, Any], *, subresource: str = "") -> Manifest:
+        """A JSON merge patch."""
+
+
+def way_back(facts: ReleaseFacts, revisions: Sequence[KeptRelease]) -> KeptRelease | None:
+    """The revision that the active cluster is of: the newest before what is wanted, and other than that.
+
+    Serve's configuration may be all that differs, and nobody keeps which one a cluster has: so going back twice goes
+    further back, and never to what was gone back from.
+
+    revisions: the newest first. None where there is none, of which `why_no_way` says why.
+    """
+    active = facts.cluster(facts.active)
+    if active is None or not revisions:
+        return None
+    wanted, before = _content(revisions[0]), _origin(revisions)
+    for kept in revisions:
+        content = _content(kept) if kept.revision < before and kept.status in _ONCE_WELL else None
+        if content is not None and content != wanted and is_same(active["spec"], content[0][CLUSTER_SPEC]):
+            return kept
+    return None
+
+
+def why_no_way(facts: ReleaseFacts) -> str:
+    """Why there is no way back."""
+    history = f"(helm history {facts.release} has them: --revision N)"
+    if not facts.active:
+        return "no cluster served before: upgrade again with values that are mended"
+    if is_gone(facts, facts.active):
+        return f"the RayCluster {facts.active} is gone: wait for the next one, or choose a revision yourself {history}"
+    if facts.cluster(facts.active) is None:
+        return f"you may not look at RayClusters, so which revision {facts.active} is of is not known {history}"
+    return f"helm keeps no other revision that {facts.active} is of: choose one yourself {history}"
+
+
+def _origin(revisions: Sequence[KeptRelease]) -> int:
+    """The revision that the newest one repeats, where it is a rollback, of a rollback, …"""
+    by_number = {kept.revision: kept for kept in revisions}
+    number = revisions[0].revision
+    while (kept := by_number.get(number)) and (to := _ROLLBACK.match(kept.description)) and int(to[1]) < number:
+        number = int(to[1])
+    return number
+
+
+def _content(kept: KeptRelease) -> tuple[dict[str, Any], Any] | None:
+    """What KubeRay makes something of: the RayService's spec and its annotations."""
+    services = [each for each in kept.manifests if each["kind"] == RAY_SERVICE.kind]
+    if len(services) != 1:
+        return None
+    return services[0]["spec"], services[0]["metadata"].get("annotations")
+
+
+def drop_pending(cluster: ClusterWriter, name: str, *, say: Say, pace: Pace | None = None) -> bool:
+    """Ends an upgrade whose spec was taken back; False where there is none, or it may not be ended.
+
+    KubeRay may write at the same moment, so it is tried until it holds.
+    """
+    pace = pace or Pace()
+    for _ in range(_MAX_TRIES):
+        facts = gather(cluster, name, clock=pace.now)
+        if not is_taken_back(facts):
+            return False
+        try:
+            cluster.patch(RAY_SERVICE, name, _NOTHING_PENDING, subresource="status")
+        except ClusterForbiddenError as e:
+            say(f"KubeRay builds a third cluster, since you may not tell it to forget {facts.pending} ({e})")
+            return False
+        say(f"{facts.active} is of the wanted spec already: {facts.pending} goes, and no third cluster is built")
+        pace.sleep(2 * pace.every_s)
+        if not gather(cluster, name, clock=pace.now).pending:
+            return True
+    return False

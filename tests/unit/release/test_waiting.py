@@ -1,0 +1,177 @@
+"""Waits, and the way back without a third cluster, on a clock of their own."""
+
+import copy
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from momalisa.cluster.follow import Pace
+from momalisa.cluster.judgement import ExitCode
+from momalisa.cluster.kinds import RAY_CLUSTER, RAY_SERVICE, Kind, Manifest
+from momalisa.errors import ClusterUnreachableError
+from momalisa.release.going_back import drop_pending
+from momalisa.release.waiting import wait
+from tests.unit.cluster.namespace_in_memory import InMemory
+from tests.unit.release.examples import NAME, condition, pod, ray_cluster, ray_service, running
+from tests.unit.release.test_comparing import with_image
+from tests.unit.release.test_verdict import NEW, OLD
+
+
+class Release(InMemory):
+    """A namespace in which something happens while somebody sleeps."""
+
+    def __init__(self, *moments: Callable[["Release"], None]) -> None:
+        super().__init__()
+        self.time = 0.0
+        self.moments = list(moments)
+        self.statuses: list[tuple[str, Any]] = []
+        self.hold(running())
+        self.put_cluster(OLD)
+
+    def hold(self, service: Manifest) -> None:
+        self.objects["RayService", NAME] = copy.deepcopy(service)
+
+    def put_cluster(self, name: str, spec: Any = None) -> None:
+        self.objects["RayCluster", name] = ray_cluster(name, spec)
+        self.objects["Pod", f"{name}-head"] = pod(name, "head")
+
+    def sleep(self, seconds: float) -> None:
+        self.time += seconds
+        if self.moments:
+            self.moments.pop(0)(self)
+
+    @property
+    def pace(self) -> Pace:
+        return Pace(every_s=3.0, clock=lambda: self.time, sleep=self.sleep, patience_s=60.0)
+
+    def patch(self, kind: Kind, name: str, patch: Any, *, subresource: str = "") -> Manifest:
+        self._asked("patch", kind, name)
+        self.statuses.append((subresource, patch))
+        self.objects[kind.kind, name]["status"]["pendingServiceStatus"] = {}
+        return self.objects[kind.kind, name]
+
+
+def upgrading(release: Release) -> None:
+    spec = with_image("momalisa:2")
+    release.hold(running(ray_service(cluster=spec), pending=NEW))
+    release.put_cluster(NEW, spec)
+
+
+def switched(release: Release) -> None:
+    release.hold(running(ray_service(cluster=with_image("momalisa:2")), active=NEW))
+
+
+def refused(release: Release) -> None:
+    service = running()
+    service["metadata"]["generation"] = 4
+    service["status"]["conditions"][0] = condition("Ready", "False", "ValidationFailed", "no container")
+    release.hold(service)
+
+
+def nothing(release: Release) -> None:
+    pass
+
+
+def waited(release: Release, timeout_s: float = 600.0) -> tuple[int, list[str]]:
+    said: list[str] = []
+    outcome = wait(release, NAME, say=said.append, timeout_s=timeout_s, pace=release.pace)
+    return outcome.exit_code, said
+
+
+def test_what_is_well_must_be_so_for_a_while() -> None:
+    release = Release()
+    code, said = waited(release)
+    assert (code, release.time) == (0, 12.0)
+    assert "serves as it is wanted" in said[-1]
+
+
+def test_the_old_version_is_no_end() -> None:
+    release = Release(nothing, upgrading, nothing, nothing, switched)
+    code, said = waited(release)
+    assert (code, release.time) == (0, 15.0 + 12.0)
+    assert f"upgrading: {OLD} serves, {NEW} comes up" in "\n".join(said)
+    assert f"{NEW} serves as it is wanted" in said[-1]
+
+
+def test_the_time_is_over() -> None:
+    release = Release(upgrading)
+    code, said = waited(release, timeout_s=60.0)
+    assert (code, release.time) == (ExitCode.DEADLINE, 60.0)
+    assert "not as it is wanted after 1m00s" in said[-1]
+
+
+def test_a_success_that_is_seen_before_the_time_is_over_may_settle() -> None:
+    release = Release(upgrading, *[nothing] * 16, switched)
+    code, said = waited(release, timeout_s=60.0)
+    assert (code, release.time) == (0, 66.0)
+    assert f"{NEW} serves as it is wanted" in said[-1]
+    release = Release(upgrading, *[nothing] * 16, switched, nothing, upgrading)
+    assert (waited(release, timeout_s=60.0)[0], release.time) == (ExitCode.DEADLINE, 60.0)
+
+
+def test_what_can_never_be_ends_it_early() -> None:
+    release = Release(refused)
+    code, said = waited(release)
+    assert (code, release.time) == (ExitCode.FAILED, 15.0)
+    assert "KubeRay refuses the spec: no container" in said[-1]
+
+
+def test_a_refusal_that_was_the_last_specs_is_none() -> None:
+    release = Release(upgrading, nothing, switched)
+    refused(release)
+    assert waited(release)[0] == 0
+
+
+def test_an_api_server_that_is_away_is_borne() -> None:
+    away = ClusterUnreachableError("no answer")
+    release = Release(lambda r: r.failing.clear())
+    release.failing["get", "RayService"] = away
+    code, said = waited(release)
+    assert (code, said[0][:33]) == (0, "the API server does not answer; t")
+    assert "answers again, after 3s" in said[1]
+    release.failing["get", "RayService"] = away
+    with pytest.raises(ClusterUnreachableError):
+        waited(release)
+
+
+def taken_back(release: Release) -> None:
+    """Stuck, and helm has rolled back."""
+    upgrading(release)
+    release.hold(running(pending=NEW))
+
+
+def test_an_upgrade_that_was_taken_back_is_forgotten() -> None:
+    release, said = Release(), list[str]()
+    taken_back(release)
+    assert drop_pending(release, NAME, say=said.append, pace=release.pace)
+    assert release.statuses == [("status", {"status": {"pendingServiceStatus": None}})]
+    assert f"{NEW} goes, and no third cluster is built" in said[0]
+
+
+def test_kuberay_may_write_at_the_same_moment() -> None:
+    release = Release(taken_back, nothing)
+    taken_back(release)
+    assert drop_pending(release, NAME, say=lambda _: None, pace=release.pace)
+    assert len(release.statuses) == 2
+
+
+def test_an_upgrade_that_is_wanted_goes_on() -> None:
+    release = Release()
+    assert not drop_pending(release, NAME, say=lambda _: None, pace=release.pace)
+    upgrading(release)
+    assert not drop_pending(release, NAME, say=lambda _: None, pace=release.pace)
+    assert not release.statuses
+
+
+def test_who_may_not_is_told_what_happens_instead() -> None:
+    release, said = Release(), list[str]()
+    taken_back(release)
+    release.denied.add(("patch", "RayService"))
+    assert not drop_pending(release, NAME, say=said.append, pace=release.pace)
+    assert "KubeRay builds a third cluster, since you may not" in said[0]
+
+
+def test_kinds_are_those_of_kuberay() -> None:
+    assert RAY_SERVICE.path("museum", NAME, "status") == f"/apis/ray.io/v1/namespaces/museum/rayservices/{NAME}/status"
+    assert RAY_CLUSTER.resource == "rayclusters.ray.io"
