@@ -84,6 +84,13 @@ METADATA, METADATA_BY_CALICO = (
 API_SERVER = End(name="api server", address="172.16.0.2")
 ON_GKE = (
     Way(end=End(name="node's dns", address="169.254.20.10"), port=53, protocol="UDP"),
+    Way(
+        end=End(
+            name="cache's pod", address="10.128.0.5", namespace="kube-system", labels={"k8s-app": "node-local-dns"}
+        ),
+        port=53,
+        protocol="UDP",
+    ),
     Way(end=METADATA, port=53, protocol="UDP"),
     Way(end=METADATA, port=80),
     Way(end=METADATA_BY_CALICO, port=988),
@@ -162,7 +169,7 @@ def test_on_one_machine() -> None:
 @needs_kubectl
 def test_on_gke() -> None:
     policies = _policies("overlays/gke")
-    dns = {"node's dns:53", "metadata server:53"}
+    dns = {"node's dns:53", "cache's pod:53", "metadata server:53"}
     identity = {"metadata server:80", "metadata server's other address:988"}
     assert matrix(policies, [HEAD, WORKER, OTHER_HEAD, SUBMITTER, STRANGER], ON_GKE) == {
         "head": {*dns, *identity, "api server:443"},
