@@ -37,6 +37,23 @@ class Served:
         """Processes of a deployment's replicas."""
         return self.processes(f"ray::ServeReplica:momalisa:{deployment}")
 
+    @property
+    def ray_figures(self) -> str:
+        """The address at which its Ray tells figures: in a pod, that of the port called `metrics`."""
+        (told,) = Path(self._ray_told("--session_dir=")).glob("metrics_export_port_*")
+        return f"localhost:{told.read_text().strip()}"
+
+    @property
+    def ray_address(self) -> str:
+        """Where another driver finds its Ray."""
+        (agent,) = (each for each in self._ray_told("--dashboard_agent_command=").split() if "--gcs-address=" in each)
+        return agent.partition("=")[2]
+
+    def _ray_told(self, flag: str) -> str:
+        """What a flag of its raylet says."""
+        flags = [word for child in psutil.Process(self.process.pid).children() for word in child.cmdline()]
+        return str(next(word.removeprefix(flag) for word in flags if word.startswith(flag)))
+
     def processes(self, title: str) -> list[psutil.Process]:
         """Those of its processes whose title begins like this."""
         found = []
