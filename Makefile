@@ -17,8 +17,8 @@ export PYTHONWARNINGS ?= ignore
 export TRANSFORMERS_VERBOSITY ?= error
 export DIFFUSERS_VERBOSITY ?= error
 
-.PHONY: help setup demo serve submit-train submit-prepare submit-walk lint format type test test-all test-web \
-	test-cluster test-cluster-all cluster-up cluster-down cluster-status image bench lock clean
+.PHONY: help setup demo serve submit-train submit-prepare submit-walk helm-diff lint format type test test-all test-web \
+	test-cluster test-cluster-all test-release test-release-all chart cluster-up cluster-down cluster-status image bench lock clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -60,6 +60,10 @@ submit-prepare: needs-DATA needs-OUTPUT $(STAMP)  ## make shards on a cluster: D
 submit-walk: needs-MODEL needs-DATA needs-OUTPUT $(STAMP)  ## make walks on a cluster: MODEL=gs://… DATA=gs://requests.jsonl OUTPUT=gs://… [… ARGS]
 	@$(call SUBMIT,walk) --model "$(MODEL)" $(ARGS)
 
+helm-diff: $(STAMP)  ## what an upgrade of the service would do: VALUES=values.yaml [RELEASE CHART CONTEXT NAMESPACE ARGS]
+	@$(BIN)/momalisa release plan "$(or $(RELEASE),momalisa)" $(foreach file,$(VALUES),--values "$(file)") $(if $(CHART),--chart "$(CHART)") \
+		$(if $(CONTEXT),--context "$(CONTEXT)") $(if $(NAMESPACE),--namespace "$(NAMESPACE)") $(ARGS)
+
 lint: $(STAMP)  ## ruff: errors and format
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
@@ -73,6 +77,7 @@ type: $(STAMP)  ## mypy, strict, on src and jobs
 
 test: $(STAMP)  ## unit tests, side by side, and integration tests (some ten minutes on two cores)
 	@$(BIN)/python -m tests.support.gcs_emulator --build
+	@$(BIN)/python -m tests.cluster.binaries
 	@PYTHONWARNINGS= $(BIN)/python -m pytest tests/unit $(SIDE_BY_SIDE) $(ARGS)
 	@PYTHONWARNINGS= $(BIN)/python -m pytest tests/integration -m "not slow" $(ARGS)
 
@@ -83,10 +88,19 @@ test-web: $(STAMP)  ## the page in a real browser, against the real service (nee
 	@PYTHONWARNINGS= $(BIN)/python -m pytest tests/web $(ARGS)
 
 test-cluster: $(STAMP)  ## jobs on a real Kubernetes with KubeRay: that of KUBECONFIG, or one raised here (Linux, root)
-	@PYTHONWARNINGS= $(BIN)/python -m pytest tests/cluster -m "not slow" $(ARGS)
+	@PYTHONWARNINGS= $(BIN)/python -m pytest tests/cluster --ignore tests/cluster/release -m "not slow" $(ARGS)
 
 test-cluster-all: $(STAMP)  ## its longer drills: lost pods, a drained node, memory, a queue, an API server that is away
-	@PYTHONWARNINGS= $(BIN)/python -m pytest tests/cluster -m slow $(ARGS)
+	@PYTHONWARNINGS= $(BIN)/python -m pytest tests/cluster --ignore tests/cluster/release -m slow $(ARGS)
+
+test-release: $(STAMP)  ## the Helm chart on that Kubernetes: from nothing to a GIF, a change in place, nothing left (needs a Chromium)
+	@PYTHONWARNINGS= $(BIN)/python -m pytest tests/cluster/release -m "not slow" $(ARGS)
+
+test-release-all: $(STAMP)  ## its longer drill: upgrades before a crowd of visitors, who notice nothing
+	@PYTHONWARNINGS= $(BIN)/python -m pytest tests/cluster/release -m slow $(ARGS)
+
+chart: $(STAMP)  ## the Helm chart: lint, golden files, rules, policies (needs helm; promtool for the alerts)
+	@PYTHONWARNINGS= $(BIN)/python -m pytest tests/unit/helm $(ARGS)
 
 cluster-up: $(STAMP)  ## that cluster on this machine, to stay (minutes at the first time; ARGS="--gpus 8")
 	@$(BIN)/python -m tests.cluster up $(ARGS)

@@ -8,7 +8,6 @@ proves nothing.
 
 import json
 import os
-import shutil
 import time
 from collections.abc import Callable, Iterator
 from importlib import resources
@@ -21,6 +20,7 @@ from playwright.sync_api import sync_playwright
 
 from momalisa.service.keys import hash_key
 from momalisa.service.models import TINY
+from tests.support.chromium import chromium
 from tests.support.served import served
 from tests.support.small_sd import save_small_sd
 from tests.web.steps import WALK_LIMIT_S
@@ -30,11 +30,7 @@ STAFF_KEY = "curator-of-the-tests"
 
 @pytest.fixture(scope="session")
 def chromium_path() -> str:
-    names = ("chromium", "chromium-browser", "google-chrome")
-    path = os.environ.get("MOMALISA_CHROMIUM") or next(filter(None, map(shutil.which, names)), None)
-    if path is None:
-        raise FileNotFoundError("no Chromium: install one (apt-get install chromium), or name it in MOMALISA_CHROMIUM")
-    return path
+    return chromium()
 
 
 @pytest.fixture(scope="session")

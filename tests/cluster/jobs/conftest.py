@@ -7,8 +7,8 @@ import pytest
 
 from tests.cluster.gcs import ClusterGcs
 from tests.cluster.handles import Namespace
-from tests.cluster.jobs.person import Person
 from tests.cluster.jobs.small import put_things_to_read
+from tests.cluster.person import Person
 
 
 @pytest.fixture

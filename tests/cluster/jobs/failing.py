@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 from tests.cluster.api import Manifest
-from tests.cluster.jobs.person import Person, Said
+from tests.cluster.person import Person, Said
 from tests.cluster.waiting import wait_for
 
 _TOLD_WITHIN_S = 60

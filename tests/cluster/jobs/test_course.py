@@ -12,8 +12,8 @@ import pytest
 from tests.cluster.gcs import ClusterGcs
 from tests.cluster.images import image_versions
 from tests.cluster.jobs.failing import pods_of, submitted
-from tests.cluster.jobs.person import Person, Running
 from tests.cluster.jobs.small import LONG, train_flags
+from tests.cluster.person import Person, Running
 from tests.cluster.waiting import wait_for
 
 pytestmark = pytest.mark.slow

@@ -6,8 +6,8 @@ import pytest
 
 from tests.cluster.gcs import ClusterGcs
 from tests.cluster.jobs.failing import ended, pods_of, status_of, submitted, told
-from tests.cluster.jobs.person import Person
 from tests.cluster.jobs.small import LONG, SHORT, train_flags
+from tests.cluster.person import Person
 
 pytestmark = pytest.mark.slow
 

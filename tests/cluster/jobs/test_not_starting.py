@@ -14,8 +14,8 @@ from tests.cluster.jobs.failing import (
     submitted,
     told,
 )
-from tests.cluster.jobs.person import Person
 from tests.cluster.jobs.small import train_flags
+from tests.cluster.person import Person
 
 _DEADLINE = 4
 _SECRET = ("--secret-env", "HF_HOME=lost/key")

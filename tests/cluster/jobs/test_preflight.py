@@ -8,8 +8,8 @@ import pytest
 
 from tests.cluster.api import ApiError
 from tests.cluster.gcs import ClusterGcs
-from tests.cluster.jobs.person import Person
 from tests.cluster.jobs.small import train_flags
+from tests.cluster.person import Person
 
 _KUEUE = "kueue.x-k8s.io"
 _CRD = {

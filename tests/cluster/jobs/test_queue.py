@@ -5,8 +5,8 @@ import pytest
 from tests.cluster.gcs import ClusterGcs
 from tests.cluster.jobs.admitter import Admitter
 from tests.cluster.jobs.failing import job_of, status_of
-from tests.cluster.jobs.person import Person
 from tests.cluster.jobs.small import place_flags, put_artworks
+from tests.cluster.person import Person
 from tests.support.meanwhile import meanwhile
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500, func_only=True)]

@@ -9,8 +9,8 @@ from PIL import Image
 
 from tests.cluster.api import Manifest, condition
 from tests.cluster.gcs import ClusterGcs
-from tests.cluster.jobs.person import Person, Said
 from tests.cluster.jobs.small import place_flags, put_artworks
+from tests.cluster.person import Person, Said
 from tests.support.kustomized import kubectl
 from tests.support.runs import SMALL
 

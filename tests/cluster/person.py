@@ -80,7 +80,7 @@ class Person:
 
     def __init__(self, namespace: Namespace, gcs: ClusterGcs, folder: Path, kubeconfig: Path) -> None:
         self.namespace = namespace
-        self._folder = folder
+        self.folder = folder
         self._running: list[Running] = []
         self.env = {
             **os.environ,
@@ -123,7 +123,7 @@ class Person:
 
     def start(self, *words: str) -> Running:
         """`momalisa jobs WORDS`, in the background."""
-        log = self._folder / f"running-{uuid.uuid4().hex[:6]}.log"
+        log = self.folder / f"running-{uuid.uuid4().hex[:6]}.log"
         self._running.append(Running([*_PROGRAM, "jobs", *words], self.env, log))
         return self._running[-1]
 
