@@ -135,7 +135,10 @@ class LocalCluster:
             self._wait("kube-apiserver", lambda: api.text("/readyz") == "ok")
             for name, command in daemons.node(folders).items():
                 self._start(name, command)
-            self._start_operator(api)
+            self._set_up_kuberay(api)
+            for name, command in daemons.controllers(folders).items():
+                self._start(name, command)
+            self._start(_OPERATOR, daemons.operator(folders))
             self._wait("kubelet", lambda: is_ready(api))
 
     def _hand_over_pause(self) -> None:
@@ -144,8 +147,8 @@ class LocalCluster:
         self._wait("registry", lambda: httpx.get(f"http://{daemons.REGISTRY}/v2/", trust_env=False).is_success)
         self.images.hand_over(daemons.PAUSE_IMAGE)
 
-    def _start_operator(self, api: Api) -> None:
-        """KubeRay with the rights that it asks for itself, no more; and CoreDNS' rights."""
+    def _set_up_kuberay(self, api: Api) -> None:
+        """Its kinds, and the rights that it asks for itself, no more; and CoreDNS' rights."""
         manifests = sorted((self.folders.programs / "kuberay").glob("*.yaml"))
         self._wait("kube-apiserver", lambda: bool(api.get("/apis/rbac.authorization.k8s.io/v1")))
         for manifest in manifests:
@@ -155,7 +158,6 @@ class LocalCluster:
         api.apply(_COREDNS_ROLE)
         api.apply(_binding("coredns", "system:coredns"))
         self._wait("kube-apiserver", lambda: _crds_are_served(api))
-        self._start(_OPERATOR, daemons.operator(self.folders))
 
     def _start(self, name: str, command: list[str]) -> None:
         self.processes.start(name, command, environment(self.folders.programs))

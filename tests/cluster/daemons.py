@@ -68,10 +68,16 @@ def storage(folders: Folders) -> dict[str, list[str]]:
 
 def control_plane(folders: Folders) -> dict[str, list[str]]:
     """In the order in which they start; each waits for those before it by itself."""
+    return {"etcd": _etcd(folders), "kube-apiserver": _api_server(folders)}
+
+
+def controllers(folders: Folders) -> dict[str, list[str]]:
+    """To start once the CRDs are served.
+
+    The controller of quotas learns of new kinds every 30 s, and counts them in a quota that is there every 5 minutes.
+    """
     leader = ["--leader-elect=false", "--bind-address=127.0.0.1"]
     return {
-        "etcd": _etcd(folders),
-        "kube-apiserver": _api_server(folders),
         "kube-controller-manager": [
             folders.program("kube-controller-manager"),
             *leader,

@@ -39,7 +39,7 @@ def apply_to_namespace(api: Api, namespace: str, *, images: str) -> None:
     foreign = pod("probe", "foreign/image")
     wait_for("the admission policies hold", lambda: "not an image" in _refusal(api, namespace, foreign), deadline_s=30)
     wait_for("what is allowed is known", lambda: not _refusal(api, namespace, pod("probe", images)), deadline_s=30)
-    wait_for("the quota is counted", lambda: _is_counted(api, namespace), deadline_s=30)
+    wait_for("the quota is counted", lambda: is_counted(api, namespace), deadline_s=60)
 
 
 def allow(api: Api, namespace: str, **lists: str) -> None:
@@ -225,6 +225,8 @@ def _refusal(api: Api, namespace: str, manifest: Manifest) -> str:
     return ""
 
 
-def _is_counted(api: Api, namespace: str) -> bool:
+def is_counted(api: Api, namespace: str) -> bool:
+    """Until it is so, the API server refuses what a quota counts with "status unknown for quota"."""
     quotas = api.items(f"/api/v1/namespaces/{namespace}/resourcequotas")
-    return all(quota.get("status", {}).get("hard") == quota["spec"]["hard"] for quota in quotas)
+    statuses = [(quota["spec"]["hard"], quota.get("status", {})) for quota in quotas]
+    return all(status.get("hard") == hard and hard.keys() <= status.get("used", {}).keys() for hard, status in statuses)

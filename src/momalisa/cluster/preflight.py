@@ -185,7 +185,9 @@ def _dry_run(asked: _Asked) -> Iterator[Finding]:
     except ClusterForbiddenError as e:
         yield _failed(str(e), "ask for the Role `submitter`")
     except ClusterError as e:
-        yield _failed(f"the API server would refuse it: {e}", "change what it names")
+        is_uncounted = "status unknown for quota" in str(e)  # it counts a kind anew every 5 minutes by default
+        fix = "wait until Kubernetes has counted that quota: some minutes after KubeRay's CRDs were installed"
+        yield _failed(f"the API server would refuse it: {e}", fix if is_uncounted else "change what it names")
     else:
         yield _ok("the API server would take it, and so would its admission policies")
 

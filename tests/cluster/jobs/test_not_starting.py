@@ -2,7 +2,7 @@
 
 from tests.cluster.cluster import GPU
 from tests.cluster.gcs import ClusterGcs
-from tests.cluster.guarded import allow, repository
+from tests.cluster.guarded import allow, is_counted, repository
 from tests.cluster.jobs.failing import (
     cancelled,
     ended,
@@ -80,7 +80,7 @@ def test_time_to_start_runs_out_and_kuberay_tries_again(
 
 
 def _set_quota(person: Person, gpus: str) -> None:
-    path = person.namespace.path("resourcequotas", "jobs")
-    person.namespace.api.patch(path, {"spec": {"hard": {f"requests.{GPU}": gpus}}})
-    counted = lambda: person.namespace.api.get(path)["status"]["hard"][f"requests.{GPU}"] == gpus  # noqa: E731
-    person.namespace.wait_for("the quota is changed", counted, deadline_s=30)
+    namespace = person.namespace
+    path = namespace.path("resourcequotas", "jobs")
+    namespace.api.patch(path, {"spec": {"hard": {f"requests.{GPU}": gpus}}})
+    namespace.wait_for("the quota is counted", lambda: is_counted(namespace.api, namespace.name), deadline_s=60)

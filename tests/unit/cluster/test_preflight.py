@@ -236,3 +236,11 @@ def test_a_model_in_a_bucket_is_looked_for(bucket: dict[str, bytes]) -> None:
     assert any("no model in" in f.words for f in found(healthy(), arguments=arguments)["storage"])
     bucket["gs://museum/model/model_index.json"] = b"{}"
     assert any("there is a model" in f.words for f in found(healthy(), arguments=arguments)["storage"])
+
+
+def test_a_quota_that_is_not_yet_counted_wants_patience() -> None:
+    cluster = healthy()
+    refusal = "forbidden: status unknown for quota: jobs, resources: count/rayjobs.ray.io"
+    cluster.failing["dry-run", "RayJob"] = ClusterRejectedError(refusal)
+    (finding,) = found(cluster)["dry run"]
+    assert "wait until Kubernetes has counted that quota" in finding.fix
