@@ -6,7 +6,8 @@ cluster has.
 Where an upgrade is stuck, KubeRay compares a spec that is taken back with the pending cluster alone: it differs, so
 another one is built, of the very spec that the active cluster has, for which there may be no room either. The way out
 is to have KubeRay forget that any cluster is pending, as soon as the active one is what is wanted: it then goes on with
-that, and deletes the others after its delay.
+that. It would delete the other only after the delay that is meant for a cluster that has served, and whose GPUs would
+be held as long: this one never did, so it is deleted here.
 """
 
 import re
@@ -14,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from momalisa.cluster.follow import Pace, Say
-from momalisa.cluster.kinds import RAY_SERVICE, Kind, Manifest
+from momalisa.cluster.kinds import RAY_CLUSTER, RAY_SERVICE, Kind, Manifest
 from momalisa.errors import ClusterForbiddenError
 from momalisa.release.causes import is_gone, is_taken_back
 from momalisa.release.cluster_specs import is_same
@@ -32,6 +33,9 @@ class ClusterWriter(ReleaseReader, Protocol):
 
     def patch(self, kind: Kind, name: str, patch: Mapping[str, Any], *, subresource: str = "") -> Manifest:
         """A JSON merge patch."""
+
+    def delete(self, kind: Kind, name: str) -> None:
+        """Is there none: fine."""
 
 
 def way_back(facts: ReleaseFacts, revisions: Sequence[KeptRelease]) -> KeptRelease | None:
@@ -99,6 +103,16 @@ def drop_pending(cluster: ClusterWriter, name: str, *, say: Say, pace: Pace | No
             return False
         say(f"{facts.active} is of the wanted spec already: {facts.pending} goes, and no third cluster is built")
         pace.sleep(2 * pace.every_s)
-        if not gather(cluster, name, clock=pace.now).pending:
+        now = gather(cluster, name, clock=pace.now)
+        if not now.pending:
+            if now.active == facts.active:
+                _delete_forgotten(cluster, facts.pending, say)
             return True
     return False
+
+
+def _delete_forgotten(cluster: ClusterWriter, name: str, say: Say) -> None:
+    try:
+        cluster.delete(RAY_CLUSTER, name)
+    except ClusterForbiddenError as e:
+        say(f"KubeRay deletes {name} only after its delay, since you may not ({e}): its pods hold what they hold")

@@ -147,6 +147,23 @@ def test_an_upgrade_that_was_taken_back_is_forgotten() -> None:
     assert drop_pending(release, NAME, say=said.append, pace=release.pace)
     assert release.statuses == [("status", {"status": {"pendingServiceStatus": None}})]
     assert f"{NEW} goes, and no third cluster is built" in said[0]
+    assert ("RayCluster", NEW) not in release.objects, "it never served: nothing to wait for"
+    assert ("RayCluster", OLD) in release.objects
+
+
+def test_what_became_active_after_all_stays() -> None:
+    release = Release(switched)
+    taken_back(release)
+    assert drop_pending(release, NAME, say=lambda _: None, pace=release.pace)
+    assert ("RayCluster", NEW) in release.objects
+
+
+def test_who_may_not_delete_a_cluster_is_told_how_long_it_stays() -> None:
+    release, said = Release(), list[str]()
+    taken_back(release)
+    release.denied.add(("delete", "RayCluster"))
+    assert drop_pending(release, NAME, say=said.append, pace=release.pace)
+    assert "only after its delay" in said[1]
 
 
 def test_kuberay_may_write_at_the_same_moment() -> None:
