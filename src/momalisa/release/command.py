@@ -184,7 +184,7 @@ def _go_back(cluster: Cluster, helm: Helm, name: str, revision: int | None = Non
             revision = kept.revision
         to_stderr(f"{name} goes back to revision {revision}")
         helm.rollback(name, revision)
-    drop_pending(cluster, service, say=to_stderr)
+    drop_pending(cluster, service, given_up=facts.pending, say=to_stderr)
     return True
 
 

@@ -86,32 +86,35 @@ def _content(kept: KeptRelease) -> tuple[dict[str, Any], Any] | None:
     return services[0]["spec"], services[0]["metadata"].get("annotations")
 
 
-def drop_pending(cluster: ClusterWriter, name: str, *, say: Say, pace: Pace | None = None) -> bool:
+def drop_pending(cluster: ClusterWriter, name: str, *, say: Say, given_up: str = "", pace: Pace | None = None) -> bool:
     """Ends an upgrade whose spec was taken back; False where there is none, or it may not be ended.
 
     KubeRay may write at the same moment, so it is tried until it holds.
+
+    given_up: the RayCluster that was pending before the spec was taken back. KubeRay has put another one in its place
+    by now, and keeps it like one that has served; so it is deleted here too.
     """
     pace = pace or Pace()
+    forgotten: list[str] = []
     for _ in range(_MAX_TRIES):
         facts = gather(cluster, name, clock=pace.now)
         if not is_taken_back(facts):
-            return False
+            break
         try:
             cluster.patch(RAY_SERVICE, name, _NOTHING_PENDING, subresource="status")
         except ClusterForbiddenError as e:
             say(f"KubeRay builds a third cluster, since you may not tell it to forget {facts.pending} ({e})")
-            return False
+            break
+        forgotten.append(facts.pending)
         say(f"{facts.active} is of the wanted spec already: {facts.pending} goes, and no third cluster is built")
         pace.sleep(2 * pace.every_s)
-        now = gather(cluster, name, clock=pace.now)
-        if not now.pending:
-            if now.active == facts.active:
-                _delete_forgotten(cluster, facts.pending, say)
-            return True
-    return False
+    facts = gather(cluster, name, clock=pace.now)
+    for each in {given_up, *forgotten} & {*facts.retiring}:
+        _delete(cluster, each, say)
+    return bool(forgotten) and not facts.pending
 
 
-def _delete_forgotten(cluster: ClusterWriter, name: str, say: Say) -> None:
+def _delete(cluster: ClusterWriter, name: str, say: Say) -> None:
     try:
         cluster.delete(RAY_CLUSTER, name)
     except ClusterForbiddenError as e:

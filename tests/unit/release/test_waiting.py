@@ -151,6 +151,23 @@ def test_an_upgrade_that_was_taken_back_is_forgotten() -> None:
     assert ("RayCluster", OLD) in release.objects
 
 
+def test_what_was_pending_before_the_way_back_goes_too() -> None:
+    """KubeRay has another name for what is pending by then, and perhaps no cluster of that name yet."""
+    release = Release()
+    taken_back(release)
+    release.hold(running(pending="walks-momalisa-third"))
+    assert drop_pending(release, NAME, given_up=NEW, say=lambda _: None, pace=release.pace)
+    assert {name for kind, name in release.objects if kind == "RayCluster"} == {OLD}
+
+
+def test_what_retires_after_it_has_served_stays_for_its_delay() -> None:
+    release = Release()
+    taken_back(release)
+    release.put_cluster("walks-momalisa-before")
+    assert drop_pending(release, NAME, say=lambda _: None, pace=release.pace)
+    assert ("RayCluster", "walks-momalisa-before") in release.objects
+
+
 def test_what_became_active_after_all_stays() -> None:
     release = Release(switched)
     taken_back(release)
