@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Generic, TypeVar
 
 from momalisa.errors import ConfigError
+from momalisa.storage.file_state import FileState, file_state
 
 _LOOK_EVERY_S = 1.0
 _LOGGER = logging.getLogger(__name__)
-_State = tuple[int, int, int]
 T = TypeVar("T")
 
 
@@ -44,13 +44,11 @@ class Watched(Generic[T]):
         except ConfigError as e:
             _LOGGER.error("%s stay as they were: %s", self._what, e)
 
-    def _state_now(self) -> _State:
-        """Changes with the content: Kubernetes swaps a link, an editor writes anew, `echo >>` moves the time."""
+    def _state_now(self) -> FileState:
         try:
-            status = self._path.stat()
+            return file_state(self._path)
         except OSError as e:
             raise ConfigError(f"{self._what} {self._path} cannot be read: {e.strerror}") from e
-        return status.st_ino, status.st_mtime_ns, status.st_size
 
 
 def lines_of(path: Path, *, what: str) -> list[str]:

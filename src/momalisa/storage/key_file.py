@@ -5,9 +5,10 @@ import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from momalisa.storage.file_state import FileState, file_state
+
 _LOOK_EVERY_S = 10.0
 _VARIABLE = "GOOGLE_APPLICATION_CREDENTIALS"
-_State = tuple[int, int, int]
 
 
 class KeyFile:
@@ -35,10 +36,9 @@ class KeyFile:
         return True
 
 
-def _state_of(path: Path) -> _State | None:
+def _state_of(path: Path) -> FileState | None:
     """None while it is not there, as between two versions of a Secret."""
     try:
-        status = path.stat()
+        return file_state(path)
     except OSError:
         return None
-    return status.st_ino, status.st_mtime_ns, status.st_size
