@@ -23,7 +23,7 @@ class Readiness:
         self.is_ready = False
         """Stays true while renderers sleep."""
         self._standing = Standing(is_entered=False, is_newest=False)  # not known yet
-        self._failures: list[MomalisaError] = []
+        self._failures: list[Exception] = []
         self._tried = asyncio.Event()
 
     @property
@@ -37,7 +37,8 @@ class Readiness:
         return self.is_ready and self._standing.is_newest
 
     async def draw_canary(self, *, retry_s: float) -> None:
-        """Draws a picture with the default model, until it can be; this release is ready then."""
+        """Draws a picture with the default model, until it can be; this release is ready then. Ends in no other way:
+        whoever waits for it would wait for ever."""
         while not self.is_ready:
             try:
                 model = self._shelf.infos()[0].id
@@ -47,6 +48,10 @@ class Readiness:
                 _LOGGER.warning("no picture could be drawn yet: %s", e)
                 if not isinstance(e, StorageError):
                     self._failures.append(e)
+                await asyncio.sleep(retry_s)
+            except Exception as e:
+                _LOGGER.exception("no picture could be drawn yet")
+                self._failures.append(e)
                 await asyncio.sleep(retry_s)
             finally:
                 self._tried.set()
@@ -60,7 +65,8 @@ class Readiness:
             async with asyncio.timeout(within_s) as waiting:
                 while not self.is_ready:
                     if len(self._failures) >= max_failures:
-                        raise ServiceError(f"no picture can be drawn: {self._failures[-1]}") from self._failures[-1]
+                        why = self._failures[-1]
+                        raise ServiceError(f"no picture can be drawn: {_words(why)}") from why
                     self._tried.clear()
                     await self._tried.wait()
                     if not self.is_ready:  # it was tried: so the end is a picture, or failures enough
@@ -93,3 +99,8 @@ class Readiness:
             _LOGGER.info("a newer release serves: no new work is taken up here")
         if before.has_successor and not self._standing.has_successor:
             _LOGGER.info("the newer release is gone: works are taken up here again")
+
+
+def _words(error: Exception) -> str:
+    """Others' errors may have words only with their kind, or none, or many lines: of a traceback's end one is shown."""
+    return str(error) if isinstance(error, MomalisaError) else repr(error)

@@ -15,10 +15,11 @@ from momalisa.service.crew import ChunkResult, ChunkTask
 from momalisa.service.ledger import Ledger
 from momalisa.service.log_ids import ids, noted
 from momalisa.service.models import ServedModel
-from momalisa.service.port import Owner
+from momalisa.service.port import ImageRequest, Owner
 from momalisa.service.records import Failure, Manifest, WalkRecord
 from momalisa.storage import Store, open_store
 from momalisa.walk.request import WalkRequest, Waypoint
+from momalisa.walk.texts import Texts
 from tests.support.local_crew import LocalCrew
 from tests.support.small_sd import save_small_sd
 
@@ -386,21 +387,56 @@ def test_when_the_release_that_serves_is_gone_the_one_before_it_goes_on(
     asyncio.run(act())
 
 
-def test_a_release_that_cannot_draw_says_why(store: Store, models: tuple[ServedModel, ...]) -> None:
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (ServiceError("CUDA has no kernel for this GPU"), r"CUDA has no kernel for this GPU"),
+        (KeyError("kernel"), r"KeyError\('kernel'\)"),
+        (TimeoutError(), r"TimeoutError\(\)"),
+    ],
+)
+def test_a_release_that_cannot_draw_says_why(
+    store: Store, models: tuple[ServedModel, ...], error: Exception, words: str
+) -> None:
+    """Also where nobody expected it: else Ray Serve would wait for ever, and tell nobody."""
+
     class Broken(LocalCrew):
         async def draw_image(self, *_: object) -> bytes:
-            raise ServiceError("CUDA has no kernel for this GPU")
+            raise error
 
     async def act() -> None:
         conductor = Conductor(store, Broken(store), quick())
         await conductor.take_config(models)
         conductor.start()
-        with pytest.raises(ServiceError, match=r"no picture can be drawn: CUDA has no kernel"):
-            await conductor.settled(within_s=60, max_failures=3)
+        with pytest.raises(ServiceError, match=rf"^no picture can be drawn: {words}$"):
+            await asyncio.wait_for(conductor.settled(within_s=60, max_failures=3), 10)
         assert not await conductor.is_ready()
         await conductor.stop()
 
     asyncio.run(act())
+
+
+def test_a_picture_that_failed_as_nobody_expected_is_drawn_again(
+    store: Store, models: tuple[ServedModel, ...], caplog: pytest.LogCaptureFixture
+) -> None:
+    class Stumbling(LocalCrew):
+        errors: list[Exception] = [KeyError("kernel")]  # noqa: RUF012
+
+        async def draw_image(self, request: ImageRequest, model: ServedModel, texts: Texts) -> bytes:
+            if self.errors:
+                raise self.errors.pop()
+            return await super().draw_image(request, model, texts)
+
+    async def act() -> None:
+        conductor = Conductor(store, Stumbling(store), quick())
+        await conductor.take_config(models)
+        conductor.start()
+        await asyncio.wait_for(conductor.settled(within_s=60, max_failures=3), 10)
+        assert await conductor.is_ready()
+        await conductor.stop()
+
+    asyncio.run(act())
+    assert "Traceback" in caplog.text
 
 
 def test_renderers_that_sleep_are_waited_for_only_so_long(store: Store, models: tuple[ServedModel, ...]) -> None:
