@@ -1,4 +1,4 @@
-"""Leads works from request to animation: takes them on, claims those that nobody leads, tells how far they are.
+"""Takes works on, and has them led from request to animation; tells what is served, and what is used of it.
 
 All of it can be lost at any moment: rounds, frames and results are in the bucket, and a work that stops being led is
 taken up again by whoever looks out next.
@@ -8,37 +8,27 @@ import asyncio
 import logging
 import secrets
 import time
-from collections import Counter
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from functools import partial
 
-from momalisa.errors import (
-    AlreadyExistsError,
-    ConfigError,
-    ConflictError,
-    MomalisaError,
-    ObjectNotFoundError,
-    StorageError,
-)
+from momalisa.errors import AlreadyExistsError, ConflictError, MomalisaError
 from momalisa.service.admission import Admission, AdmissionConfig
 from momalisa.service.conductor_config import ConductorConfig
-from momalisa.service.crew import Crew, LostError, draw_image
-from momalisa.service.dealer import Dealer
+from momalisa.service.crew import Crew, draw_image
 from momalisa.service.generations import Generations
-from momalisa.service.leading import Leading
 from momalisa.service.leases import Leases, held
-from momalisa.service.ledger import End, Ledger
-from momalisa.service.log_ids import apart, note
+from momalisa.service.ledger import Ledger
+from momalisa.service.log_ids import note
 from momalisa.service.metrics import Metrics
 from momalisa.service.models import ServedModel, Shelf
 from momalisa.service.moderation import Moderator
 from momalisa.service.pictures import fit_pictures
 from momalisa.service.port import Derived, ImageRequest, ModelInfo, Owner, Quota
-from momalisa.service.progress import Live, Snapshot, in_use
+from momalisa.service.progress import Snapshot
 from momalisa.service.readiness import Readiness
-from momalisa.service.records import Failure, Manifest, Records, WalkRecord, WorkOrder, new_id
+from momalisa.service.records import Manifest, Records, WalkRecord, WorkOrder, new_id
 from momalisa.service.retention import LEASE, Retention, RetentionConfig
+from momalisa.service.works import Works
 from momalisa.storage import Store
 from momalisa.walk.course import walk_id
 from momalisa.walk.request import WalkRequest
@@ -71,14 +61,19 @@ class Conductor:
         self._leases = Leases(store, secrets.token_hex(8), patience_s=self._config.patience_s)
         generations = Generations(store, release, patience_s=self._config.patience_s)
         self._readiness = Readiness(crew, self._shelf, generations)
-        self._dealer = Dealer(crew, self._metrics, max_attempts=self._config.max_attempts)
-        self._leading = Leading(
-            store, crew, self._dealer, self._metrics, moderator=lambda: self._moderator, clock=clock
+        self._works = Works(
+            store,
+            crew,
+            self._config,
+            leases=self._leases,
+            ledger=self._ledger,
+            admission=self._admission,
+            metrics=self._metrics,
+            moderator=lambda: self._moderator,
+            may_lead=lambda: self._readiness.may_lead,
+            clock=clock,
         )
-        self._live: dict[str, Live] = {}
-        self._num_losses: Counter[str] = Counter()
         self._background: list[asyncio.Task[None]] = []
-        self._is_stopping = False
 
     async def take_config(
         self,
@@ -113,7 +108,7 @@ class Conductor:
         self._background = [
             asyncio.create_task(each)
             for each in (
-                self._look_out(),
+                self._works.look_out(),
                 self._readiness.draw_canary(retry_s=self._config.look_out_s),
                 self._readiness.watch_releases(every_s=self._config.renew_s),
                 self._sweep(),
@@ -133,7 +128,7 @@ class Conductor:
         rendered = await asyncio.to_thread(fit_pictures, self._store, request, facts)
         work = walk_id(rendered, facts.rendition(rendered))
         is_done = isinstance(await asyncio.to_thread(self.records.outcome, work), Manifest)
-        await self._check(owner, is_new=not is_done and work not in self._live)
+        await self._check(owner, is_new=not is_done and work not in self._works)
         record = WalkRecord(id=new_id(), work=work, owner=owner.name, created_at=self._clock(), request=request)
         note(walk_id=record.id, work_id=work)
         order = WorkOrder(request=rendered, model=model, facts=facts, owner=owner.name)
@@ -145,7 +140,7 @@ class Conductor:
                 return _same(await asyncio.to_thread(self.records.walk, first), request)
         _LOGGER.info("taken on: %d frames with %s", request.num_frames, request.model, extra={"is_done": is_done})
         if not is_done:
-            self.take_up(work, order)
+            self._works.take_up(work, order)
         return record
 
     async def withdraw(self, record: WalkRecord) -> None:
@@ -153,7 +148,7 @@ class Conductor:
         await asyncio.to_thread(self.records.unwant, record)
         if not await asyncio.to_thread(self.records.wanted_by, record.work):
             await asyncio.to_thread(self.records.give_up, record.work)
-            self.give_up(record.work)
+            self._works.give_up(record.work)
 
     async def settled(self, *, within_s: float, max_failures: int) -> None:
         """Once a picture has been drawn; see `Readiness`."""
@@ -178,10 +173,7 @@ class Conductor:
     async def metrics(self) -> str:
         """As `Walks`."""
         self._metrics.renderer_slots.set(self._crew.num_slots)
-        self._metrics.queued_chunks.set(len(self._dealer))
-        self._metrics.live_works.set(len(self._live))
-        self._metrics.oldest_queued_seconds.set(self._oldest_s(lambda live: not live.announced))
-        self._metrics.oldest_work_seconds.set(self._oldest_s(lambda _: True))
+        self._works.measure()
         self._metrics.is_ready.set(self._readiness.is_ready)
         return self._metrics.text(await asyncio.to_thread(self._ledger.totals))
 
@@ -189,7 +181,7 @@ class Conductor:
         """As `Walks`."""
         limits = self._admission.config
         return Quota(
-            running=self.num_running(owner.name),
+            running=self._works.num_of(owner.name),
             max_running=limits.max_running_per_owner,
             today=await asyncio.to_thread(self.records.num_since, owner.name, self._admission.midnight()),
             max_a_day=limits.max_a_day_per_owner,
@@ -197,9 +189,17 @@ class Conductor:
 
     async def draw(self, request: ImageRequest, owner: Owner) -> bytes:
         """As `Walks`."""
-        self._admission.check_capacity(len(self._live))
-        self._admission.check_owner(self.num_running(owner.name), 0)
+        self._admission.check_capacity(len(self._works))
+        self._admission.check_owner(self._works.num_of(owner.name), 0)
         return await draw_image(self._crew, request, *self._shelf.find(request.model))
+
+    def snapshot(self, work: str) -> Snapshot | None:
+        """How far a work is; None for one that is not led here."""
+        return self._works.snapshot(work)
+
+    async def news(self, work: str, known: Snapshot | None, timeout_s: float) -> Snapshot | None:
+        """The work as it is once it differs from what is known, or once the time is over."""
+        return await self._works.news(work, known, timeout_s)
 
     async def derive(self, work: str, file: Derived) -> None:
         """Another animation or picture of a work that is done."""
@@ -208,127 +208,20 @@ class Conductor:
             raise ConflictError("this walk is not done yet: wait for it")
         await self._crew.derive(work, outcome, file)
 
-    def num_running(self, owner: str) -> int:
-        """Works of an owner that are not ended."""
-        return sum(1 for live in self._live.values() if live.order.owner == owner)
-
-    def _oldest_s(self, is_meant: Callable[[Live], bool]) -> float:
-        return max((self._clock() - live.began_at for live in self._live.values() if is_meant(live)), default=0.0)
-
     async def _check(self, owner: Owner, *, is_new: bool) -> None:
         today = await asyncio.to_thread(self.records.num_since, owner.name, self._admission.midnight())
-        self._admission.check_owner(self.num_running(owner.name) if is_new else 0, today)
+        self._admission.check_owner(self._works.num_of(owner.name) if is_new else 0, today)
         if is_new:
-            self._admission.check_capacity(len(self._live))
+            self._admission.check_capacity(len(self._works))
 
     async def stop(self) -> None:
         """Gives all works back, once the chunks that are with the crew are drawn: whoever takes a work up would have
         them drawn again."""
-        self._is_stopping = True
-        await self._dealer.stop(self._config.finish_s)
-        tasks = [live.task for live in self._live.values() if live.task is not None]
-        for task in [*tasks, *self._background]:
+        await self._works.finish()
+        for task in self._background:
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await self._works.give_back()
         await self._readiness.leave()
-
-    def take_up(self, work: str, order: WorkOrder) -> None:
-        """A work that waits in the bucket; one that is led here already goes on."""
-        if self._readiness.may_lead and not self._is_stopping and work not in self._live:
-            self._live[work] = live = Live(work, order, self._clock())
-            self._dealer.open(work, order.owner, live.begin)
-            live.task = asyncio.create_task(self._lead(live), context=apart())
-
-    def give_up(self, work: str) -> None:
-        """A work that nobody wants any more: a chunk that is being drawn is the last of it."""
-        live = self._live.get(work)
-        if live is not None and live.task is not None:
-            live.is_given_up = True
-            live.task.cancel()
-
-    def snapshot(self, work: str) -> Snapshot | None:
-        """None for a work that is not led here."""
-        live = self._live.get(work)
-        if live is None:
-            return None
-        eta_s = self._leading.pace.eta_s(live, self._crew.num_slots)
-        return live.snapshot(num_ahead=self._dealer.num_ahead(work), eta_s=eta_s)
-
-    async def news(self, work: str, known: Snapshot | None, timeout_s: float) -> Snapshot | None:
-        """The work as it is once it differs from what is known, or once the time is over."""
-        if (live := self._live.get(work)) is not None:
-            await live.wait(known, timeout_s)
-        return self.snapshot(work)
-
-    async def _look_out(self) -> None:
-        while True:
-            try:
-                waiting = await asyncio.to_thread(self.records.waiting_works)
-                for work in waiting:
-                    await self._take_up_if_led_by_nobody(work)
-                self._leases.forget_all_but([*waiting, LEASE])
-            except StorageError as e:
-                _LOGGER.warning("the queue in the bucket cannot be read: %s", e)
-            self._dealer.give_out()  # there may be more renderers by now
-            await asyncio.sleep(self._config.look_out_s)
-
-    async def _take_up_if_led_by_nobody(self, work: str) -> None:
-        if work in self._live:
-            return
-        try:
-            self.take_up(work, await asyncio.to_thread(self.records.waiting_work, work))
-        except ObjectNotFoundError:
-            return  # it ended between the one look and the other
-        except ConfigError as e:
-            _LOGGER.error("work %s cannot be read, and waits: %s", work, e)
-
-    async def _lead(self, live: Live) -> None:
-        """From the claim to the manifest."""
-        note(work_id=live.work)
-        is_mine = False
-        try:
-            async with held(self._leases, live.work, renew_s=self._config.renew_s) as is_mine:
-                if is_mine and (outcome := await self._outcome(live)) is not None:
-                    await self._end(live, outcome)
-                self._let_go(live)  # and then of the lease: whoever waits is told at once
-        except asyncio.CancelledError:
-            if live.is_given_up:
-                self._num_losses.pop(live.work, None)
-                with suppress(StorageError):
-                    await asyncio.to_thread(self._ledger.enter_end, live.work, "cancelled")
-        except (StorageError, LostError) as e:
-            _LOGGER.warning("work %s is given back: %s", live.work, e)
-        finally:
-            self._let_go(live)
-            if is_mine:
-                self._admission.ended(was_busy=len(self._dealer) > 0)
-
-    def _let_go(self, live: Live) -> None:
-        """A work that is led here no more."""
-        if self._live.get(live.work) is live:
-            self._dealer.close(live.work)
-            del self._live[live.work]
-            live.change()
-
-    async def _outcome(self, live: Live) -> Manifest | Failure | None:
-        """As `Leading.lead`; a work over which renderers die again and again has failed."""
-        try:
-            return await self._leading.lead(live)
-        except LostError as e:
-            self._num_losses[live.work] += 1
-            if self._num_losses[live.work] < self._config.max_losses:
-                raise
-            return Failure(code="render_failed", detail=f"given up after many tries: {e}", ended_at=self._clock())
-
-    async def _end(self, live: Live, outcome: Manifest | Failure) -> None:
-        """Says what became of a work."""
-        self._num_losses.pop(live.work, None)
-        self._metrics.work_seconds.observe(self._clock() - live.began_at)
-        await asyncio.to_thread(self.records.end_work, live.work, outcome)
-        state: End = "done" if isinstance(outcome, Manifest) else "failed"
-        seconds = self._clock() - live.began_at
-        _LOGGER.info("%s: %d frames", state, len(live.announced), extra={"seconds": round(seconds, 3)})
-        await asyncio.to_thread(self._ledger.enter_end, live.work, state)
 
     async def _sweep(self) -> None:
         while True:
@@ -342,7 +235,7 @@ class Conductor:
 
     async def _sweep_once(self) -> None:
         retention = Retention(self._store, self._retention, self._clock)
-        swept = await asyncio.to_thread(retention.sweep, lambda: in_use(list(self._live.values())))
+        swept = await asyncio.to_thread(retention.sweep, self._works.frames_in_use)
         self._metrics.swept_objects.inc(swept.num_objects)
 
 

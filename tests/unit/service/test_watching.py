@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from momalisa.service.conductor import Snapshot
 from momalisa.service.desk import Desk
 from momalisa.service.models import ServedModel
+from momalisa.service.progress import Snapshot
 from momalisa.service.records import Records, WalkRecord, WorkOrder
 from momalisa.storage import open_store
 from momalisa.walk.request import WalkRequest, Waypoint
