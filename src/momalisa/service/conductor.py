@@ -15,6 +15,7 @@ from momalisa.errors import AlreadyExistsError, ConflictError, MomalisaError
 from momalisa.service.admission import Admission, AdmissionConfig
 from momalisa.service.conductor_config import ConductorConfig
 from momalisa.service.crew import Crew, draw_image
+from momalisa.service.duties import kept_up
 from momalisa.service.generations import Generations
 from momalisa.service.leases import Leases, held
 from momalisa.service.ledger import Ledger
@@ -106,12 +107,12 @@ class Conductor:
     def start(self) -> None:
         """Draws a picture, and is ready then; takes up what nobody leads, as long as no other release serves."""
         self._background = [
-            asyncio.create_task(each)
-            for each in (
-                self._works.look_out(),
-                self._readiness.draw_canary(retry_s=self._config.look_out_s),
-                self._readiness.watch_releases(every_s=self._config.renew_s),
-                self._sweep(),
+            asyncio.create_task(kept_up(duty))
+            for duty in (
+                self._works.look_out,
+                partial(self._readiness.draw_canary, retry_s=self._config.look_out_s),
+                partial(self._readiness.watch_releases, every_s=self._config.renew_s),
+                self._sweep,
             )
         ]
 

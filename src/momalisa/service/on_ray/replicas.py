@@ -21,6 +21,7 @@ from momalisa.service.assembly import assemble, derive
 from momalisa.service.conductor import Conductor
 from momalisa.service.crew import AssemblyResult, ChunkResult, ChunkTask
 from momalisa.service.desk import Desk
+from momalisa.service.duties import kept_up
 from momalisa.service.events import Seats
 from momalisa.service.last_good import LastGood
 from momalisa.service.models import ServedModel
@@ -180,7 +181,7 @@ class ConductorDeployment:
             self._conductor.note_config(CONDUCTOR, is_refused=True)
         else:
             await self._last_good.keep(user_config)
-        self._counting = asyncio.create_task(self._crew.count())
+        self._counting = asyncio.create_task(kept_up(self._crew.count))
         self._conductor.start()
         await self._conductor.settled(within_s=_WAKE_S, max_failures=_MAX_CANARIES)
 
@@ -312,7 +313,7 @@ class GatewayDeployment:
                 await self._note(is_refused=False)
         if self._watching is None:
             await self._until_ready()
-            self._watching = asyncio.create_task(self._watch())
+            self._watching = asyncio.create_task(kept_up(self._watch))
 
     async def _note(self, *, is_refused: bool) -> None:
         with suppress(MomalisaError):  # whoever counts it is away: the log has it
