@@ -26,6 +26,7 @@ from momalisa.release.states import BACK, State, Verdict, fix_of, judged
 
 _WITH_CONDUCTOR = "workers"
 """The chart's group of pods for all but drawing."""
+_WANT_ROOM = (Cause.UNSCHEDULABLE, Cause.QUOTA)
 
 
 def verdict(facts: ReleaseFacts) -> Verdict:
@@ -254,10 +255,16 @@ def _stuck(facts: ReleaseFacts, headline: str, trouble: Trouble, state: State = 
 
 def _fix(facts: ReleaseFacts, trouble: Trouble) -> str:
     """With what is to be known where upgrading again alone would not do."""
+    fix = fix_of(trouble)
+    if facts.pending and facts.retiring and trouble.cause in _WANT_ROOM:
+        held = " and ".join(facts.retiring)
+        fix = (
+            f"wait until {held} is gone, whose pods hold room (if it never served: kubectl delete raycluster), or {fix}"
+        )
     if not has_no_head(facts, facts.pending):
-        return fix_of(trouble)
+        return fix
     return (
-        f"{fix_of(trouble)}. While {facts.pending} has no head pod, KubeRay takes no newer spec: after an upgrade, "
+        f"{fix}. While {facts.pending} has no head pod, KubeRay takes no newer spec: after an upgrade, "
         f"kubectl delete raycluster {facts.pending}, and it is made anew, of the newest"
     )
 

@@ -409,6 +409,13 @@ def test_what_keeps_kuberay_from_the_newest_spec_is_told_with_the_ways_out() -> 
     assert "delete raycluster" not in (verdict(CASES["no image"][0]).fix or "")
 
 
+def test_a_cluster_that_was_given_up_holds_room() -> None:
+    found = upgrading(events=[NO_ROOM])
+    assert "wait until" not in str(verdict(found).fix)
+    found = replace(found, clusters=[*found.clusters, ray_cluster("walks-momalisa-second")])
+    assert str(verdict(found).fix).startswith("wait until walks-momalisa-second is gone")
+
+
 def test_there_is_no_way_back_to_a_cluster_that_is_gone() -> None:
     for case in CASES:
         if case.startswith("cluster deleted"):
