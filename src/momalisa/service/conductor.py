@@ -75,6 +75,7 @@ class Conductor:
             clock=clock,
         )
         self._background: list[asyncio.Task[None]] = []
+        self._refusing: set[str] = set()
 
     async def take_config(
         self,
@@ -86,9 +87,10 @@ class Conductor:
         """Serves these models, takes on as much, keeps things as long, from now on; the moderator sees every frame
         before anybody does.
 
-        Raises ConfigError or ModelError for models that cannot be served; all stays as it was then.
+        Once it has started, a picture is drawn first with each model that is new. Raises MomalisaError for models that
+        cannot be served; all stays as it was then.
         """
-        await self._shelf.put(models)
+        await self._shelf.put(models, prove=self._readiness.draw if self._background else None)
         if admission is not None:
             self._admission.config = admission
         self._moderator, self._retention = moderator, retention or RetentionConfig()
@@ -99,10 +101,11 @@ class Conductor:
 
     def note_config(self, part: str, *, is_refused: bool) -> None:
         """Whether a part of the service (`conductor`, `gateway`) refused its newest configuration, so that the one
-        before it holds."""
-        self._metrics.is_config_refused.labels(part).set(is_refused)
-        if is_refused:
+        before it holds. A gateway says so again and again, for a conductor that began anew."""
+        if is_refused and part not in self._refusing:
             self._metrics.refused_configs.inc()
+        self._metrics.is_config_refused.labels(part).set(is_refused)
+        (self._refusing.add if is_refused else self._refusing.discard)(part)
 
     def start(self) -> None:
         """Draws a picture, and is ready then; takes up what nobody leads, as long as no other release serves."""

@@ -1,6 +1,6 @@
 """The models that are served: each is tried before it is taken, and the old ones stay where a new one cannot be."""
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Protocol
 
@@ -56,6 +56,10 @@ class Describer(Protocol):
         """Raises MomalisaError for one that cannot be loaded."""
 
 
+Proof = Callable[[ServedModel, ModelFacts], Awaitable[object]]
+"""Raises MomalisaError for a model that fails it."""
+
+
 class Shelf:
     """What is served now."""
 
@@ -63,13 +67,22 @@ class Shelf:
         self._describer = describer
         self._served: dict[str, tuple[ServedModel, ModelFacts]] = {}
 
-    async def put(self, models: Sequence[ServedModel]) -> None:
-        """Serves these from now on, the first one by default. Raises what is wrong with one; the old ones stay then."""
+    async def put(self, models: Sequence[ServedModel], *, prove: Proof | None = None) -> None:
+        """Serves these from now on, the first one by default. Raises what is wrong with one; the old ones stay then.
+
+        prove: what each one that was not served yet has to pass.
+        """
         if not models:
             raise ConfigError("no model to serve: name one")
         if len({model.id for model in models}) < len(models):
             raise ConfigError("two models have one id: give each its own")
-        self._served = {model.id: (model, await self._describer.describe(model)) for model in models}
+        served = {model.id: (model, await self._describer.describe(model)) for model in models}
+        if prove is not None:
+            known = [(model.uri, model.revision, facts) for model, facts in self._served.values()]
+            for model, facts in served.values():
+                if (model.uri, model.revision, facts) not in known:
+                    await prove(model, facts)
+        self._served = served
 
     def find(self, model_id: str) -> tuple[ServedModel, ModelFacts]:
         """Raises ConfigError for one that is not served."""

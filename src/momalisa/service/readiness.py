@@ -8,8 +8,9 @@ from dataclasses import replace
 from momalisa.errors import MomalisaError, ServiceError, StorageError
 from momalisa.service.crew import Crew, draw_image
 from momalisa.service.generations import Generations, Standing
-from momalisa.service.models import Shelf
+from momalisa.service.models import ServedModel, Shelf
 from momalisa.service.port import ImageRequest
+from momalisa.walk.model_facts import ModelFacts
 
 _CANARY = ImageRequest(prompt="", model="", num_inference_steps=2)
 _LOGGER = logging.getLogger(__name__)
@@ -42,7 +43,7 @@ class Readiness:
         while not self.is_ready:
             try:
                 model = self._shelf.infos()[0].id
-                await draw_image(self._crew, replace(_CANARY, model=model), *self._shelf.find(model))
+                await self.draw(*self._shelf.find(model))
                 self.is_ready = True
             except MomalisaError as e:
                 _LOGGER.warning("no picture could be drawn yet: %s", e)
@@ -55,6 +56,10 @@ class Readiness:
                 await asyncio.sleep(retry_s)
             finally:
                 self._tried.set()
+
+    async def draw(self, model: ServedModel, facts: ModelFacts) -> None:
+        """One picture with a model, which nobody sees. Raises MomalisaError where it cannot be drawn."""
+        await draw_image(self._crew, replace(_CANARY, model=model.id), model, facts)
 
     async def settled(self, *, within_s: float, max_failures: int) -> None:
         """Returns once a picture has been drawn, or after `within_s` in which no renderer was there to try.

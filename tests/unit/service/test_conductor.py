@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -437,6 +438,29 @@ def test_a_picture_that_failed_as_nobody_expected_is_drawn_again(
 
     asyncio.run(act())
     assert "Traceback" in caplog.text
+
+
+def test_a_model_that_comes_later_is_drawn_with_before_it_is_served(
+    store: Store, models: tuple[ServedModel, ...]
+) -> None:
+    class Choosy(LocalCrew):
+        async def draw_image(self, request: ImageRequest, model: ServedModel, texts: Texts) -> bytes:
+            if model.id == "later":
+                raise ServiceError("CUDA out of memory")
+            return await super().draw_image(request, model, texts)
+
+    async def act() -> None:
+        conductor = Conductor(store, Choosy(store), quick())
+        await conductor.take_config(models)
+        conductor.start()
+        await asyncio.wait_for(conductor.settled(within_s=60, max_failures=1), 10)
+        later = replace(models[0], id="later", uri=f"{models[0].uri}/")
+        with pytest.raises(ServiceError, match="CUDA out of memory"):
+            await conductor.take_config([later], AdmissionConfig(max_works=1))
+        assert [info.id for info in await conductor.models()] == [model.id for model in models]
+        await conductor.stop()
+
+    asyncio.run(act())
 
 
 def test_renderers_that_sleep_are_waited_for_only_so_long(store: Store, models: tuple[ServedModel, ...]) -> None:

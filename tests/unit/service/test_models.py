@@ -1,6 +1,7 @@
 """Models that are served."""
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 
@@ -32,6 +33,23 @@ def test_what_cannot_be_loaded_changes_nothing() -> None:
         put(shelf, NEW, BROKEN)
     assert shelf.find("old") == (OLD, FACTS)
     assert [info.id for info in shelf.infos()] == ["old"]
+
+
+def test_a_model_that_is_new_proves_itself_before_it_is_served() -> None:
+    shelf, proved = Shelf(Loader()), list[str]()
+
+    async def prove(model: ServedModel, _: ModelFacts) -> None:
+        proved.append(model.id)
+        if model is NEW:
+            raise ModelError("no picture can be drawn")
+
+    put(shelf, OLD)
+    with pytest.raises(ModelError):
+        asyncio.run(shelf.put([OLD, NEW], prove=prove))
+    assert proved == ["new"]
+    assert [info.id for info in shelf.infos()] == ["old"]
+    asyncio.run(shelf.put([replace(OLD, title="Old")], prove=prove))
+    assert proved == ["new"], "a title is nothing to be drawn with"
 
 
 def test_the_first_model_is_the_default_and_titles_fall_back_to_ids() -> None:

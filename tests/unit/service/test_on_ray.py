@@ -47,7 +47,9 @@ def test_a_gateway_is_there_once_a_picture_was_drawn(monkeypatch: pytest.MonkeyP
     assert not Leader.answers
 
 
-GOOD, OTHER, BAD = ({"models": [{"id": name, "uri": f"gs://museum/{name}"}]} for name in ("good", "other", "bad"))
+GOOD, OTHER, BAD, UNDRAWABLE = (
+    {"models": [{"id": name, "uri": f"gs://museum/{name}"}]} for name in ("good", "other", "bad", "undrawable")
+)
 
 
 class FakeConductor:
@@ -58,6 +60,7 @@ class FakeConductor:
         self.refused: list[bool] = []
         self.pending: list[bool] = []
         self.num_away = 0
+        self.has_started = False
         self.renderer_is_there = asyncio.Event()
         self.renderer_is_there.set()
 
@@ -66,8 +69,8 @@ class FakeConductor:
         if self.num_away:
             self.num_away -= 1
             raise UnavailableError("the bucket is away")
-        if models[0].id == "bad":
-            raise ConfigError("no model at 'gs://museum/bad'")
+        if models[0].id == "bad" or (models[0].id == "undrawable" and self.has_started):
+            raise ConfigError(f"no model at 'gs://museum/{models[0].id}'")
         self.taken.append(models[0].id)
 
     def note_config(self, part: str, *, is_refused: bool) -> None:
@@ -78,7 +81,7 @@ class FakeConductor:
         self.pending.append(is_pending)
 
     def start(self) -> None:
-        pass
+        self.has_started = True
 
     async def settled(self, **_: Any) -> None:
         pass
@@ -119,8 +122,32 @@ def test_a_bad_configuration_is_refused_and_the_last_good_one_holds_also_after_a
         assert first._conductor.taken == ["good", "other"]
         assert first._conductor.refused == [False, True, True]
         again = begin()
-        await again.reconfigure(BAD)
+        await tried(again, BAD)
         assert (again._conductor.taken, again._conductor.refused) == (["other"], [True])
+
+    asyncio.run(play())
+
+
+def test_what_was_refused_in_place_is_no_beginning_but_is_tried_once_more(
+    begin: Callable[..., ConductorDeployment], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A model that can be loaded and not drawn with would be taken by a conductor that begins anew."""
+
+    async def play() -> None:
+        first = begin()
+        await tried(first, GOOD)
+        await tried(first, UNDRAWABLE)
+        assert first._conductor.refused == [True]
+        again = begin()
+        await again.reconfigure(UNDRAWABLE)
+        assert (again._conductor.taken, again._conductor.pending) == (["good"], [True])
+        await again._trying
+        assert (again._conductor.taken, again._conductor.refused) == (["good"], [True])
+        assert again._conductor.pending[-1] is False
+        mended = begin()
+        monkeypatch.setattr(FakeConductor, "start", lambda _: None)  # it can be drawn with by now
+        await tried(mended, UNDRAWABLE)
+        assert (mended._conductor.taken, mended._conductor.refused) == (["good", "undrawable"], [False])
 
     asyncio.run(play())
 
@@ -231,3 +258,23 @@ def test_a_configuration_that_a_gateway_does_not_take_is_told_to_the_conductor(i
     asyncio.run(GatewayDeployment.reconfigure(replica, {"limits": {"max_streams": 5000}}))
     assert noted == ([("gateway", True)] if is_heard else [])
     assert replica._front.app == "the one before"
+
+
+def test_a_gateway_says_again_what_a_conductor_that_began_anew_does_not_know(monkeypatch: pytest.MonkeyPatch) -> None:
+    noted: list[bool] = []
+
+    async def note_config(part: str, *, is_refused: bool) -> None:
+        noted.append(is_refused)
+        if len(noted) == 2:
+            raise asyncio.CancelledError
+
+    async def has_successor() -> bool:
+        return False
+
+    monkeypatch.setattr(replicas, "_WATCH_S", 0.0)
+    leader = SimpleNamespace(note_config=note_config, has_successor=has_successor)
+    replica = SimpleNamespace(_leader=leader, _front=SimpleNamespace(), _is_refused=True)
+    replica._note = partial(GatewayDeployment._note, replica)
+    with pytest.raises(asyncio.CancelledError):
+        asyncio.run(GatewayDeployment._watch(replica))
+    assert noted == [True, True]

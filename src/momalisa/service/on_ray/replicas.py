@@ -169,7 +169,21 @@ class ConductorDeployment:
 
     async def _begin(self, user_config: Mapping[str, Any]) -> None:
         """With this configuration; where it was refused in place, and this is a conductor that starts anew, with the
-        one that held."""
+        one that held, beside which it is tried once more: what it wanted may be there by now."""
+        before: Mapping[str, Any] | None = await self._last_good.instead_of(user_config)
+        if before is not None:
+            await self._take(before)
+        else:
+            before = await self._taken_or_before(user_config)
+        self._counting = asyncio.create_task(kept_up(self._crew.count))
+        self._conductor.start()
+        self._conductor.note_trial(is_pending=before is not None)
+        await self._conductor.settled(within_s=_WAKE_S, max_failures=_MAX_CANARIES)
+        if before is not None:
+            self._trying = asyncio.create_task(self._try(user_config))
+
+    async def _taken_or_before(self, user_config: Mapping[str, Any]) -> Mapping[str, Any] | None:
+        """None once this is taken; else the one that held, which is taken then. Raises where there is none."""
         try:
             await self._take(user_config)
         except MomalisaError as e:
@@ -178,12 +192,9 @@ class ConductorDeployment:
                 raise
             _LOGGER.error("the configuration stays as it was: %s", e)
             await self._take(before)
-            self._conductor.note_config(CONDUCTOR, is_refused=True)
-        else:
-            await self._last_good.keep(user_config)
-        self._counting = asyncio.create_task(kept_up(self._crew.count))
-        self._conductor.start()
-        await self._conductor.settled(within_s=_WAKE_S, max_failures=_MAX_CANARIES)
+            return before
+        await self._last_good.keep(user_config)
+        return None
 
     async def _take(self, user_config: Mapping[str, Any]) -> None:
         """Waits for a bucket that is away, for as long as that takes, where there is nothing yet to go on with."""
@@ -204,9 +215,13 @@ class ConductorDeployment:
         self._conductor.note_trial(is_pending=True)
         try:
             await self._take(user_config)
-        except MomalisaError as e:
-            _LOGGER.error("the configuration stays as it was: %s", e)
+        except Exception as e:
+            if isinstance(e, MomalisaError):
+                _LOGGER.error("the configuration stays as it was: %s", e)
+            else:
+                _LOGGER.exception("the configuration stays as it was, for a reason that nobody foresaw")
             self._conductor.note_config(CONDUCTOR, is_refused=True)
+            await self._last_good.note_refused(user_config)
         else:
             self._conductor.note_config(CONDUCTOR, is_refused=False)
             await self._last_good.keep(user_config)
@@ -294,6 +309,7 @@ class GatewayDeployment:
         self._desk = Desk(open_store(structure.bucket), self._leader)
         self._front, self._seats = Front(self._leader.take_over), Seats()
         self._watching: asyncio.Task[None] | None = None
+        self._is_refused = False
 
     def __serve_build_asgi_app__(self) -> ASGIApp:
         return self._front
@@ -307,17 +323,19 @@ class GatewayDeployment:
             if self._front.app is None:
                 raise
             _LOGGER.error("the configuration stays as it was: %s", e)
-            await self._note(is_refused=True)
+            self._is_refused = True
+            await self._note()
         else:
+            self._is_refused = False
             if self._watching is not None:
-                await self._note(is_refused=False)
+                await self._note()
         if self._watching is None:
             await self._until_ready()
             self._watching = asyncio.create_task(kept_up(self._watch))
 
-    async def _note(self, *, is_refused: bool) -> None:
+    async def _note(self) -> None:
         with suppress(MomalisaError):  # whoever counts it is away: the log has it
-            await self._leader.note_config(GATEWAY, is_refused=is_refused)
+            await self._leader.note_config(GATEWAY, is_refused=self._is_refused)
 
     async def _until_ready(self) -> None:
         """Ray Serve gives a replica no requests before its first configuration is taken, and calls the application
@@ -335,5 +353,7 @@ class GatewayDeployment:
             await asyncio.sleep(_WATCH_S)
             try:
                 self._front.is_leaving = await self._leader.has_successor()
+                if self._is_refused:  # a conductor that began anew knows nothing of it
+                    await self._note()
             except MomalisaError as e:
                 _LOGGER.warning("whether a newer release serves cannot be asked now: %s", e)
