@@ -18,6 +18,7 @@ from momalisa.errors import ClusterError
 CLUSTER_LABEL = "ray.io/cluster"
 HELM_RELEASE = "meta.helm.sh/release-name"
 SERVE_CONFIG, CLUSTER_SPEC = "serveConfigV2", "rayClusterConfig"
+CONFIG_TAKEN = "whether the newest configuration was taken"
 _SERVE_PORT = 8000
 _FIGURES_S = 3.0
 _CONFIG = re.compile(r"^momalisa_is_config_(refused|pending)(?:\{.*\})? 1(?:\.0)?$", re.MULTILINE)
@@ -153,7 +154,7 @@ def gather(cluster: ReleaseReader, name: str, *, clock: Callable[[], datetime] |
         pods=pods,
         events=[event for event in events if _is_about(names, event) and is_since(event, created)],
         traffic=look(lambda: _traffic(cluster, service), unknown, "Service") if service else None,
-        config=_config(cluster, service) if service else frozenset(),
+        config=_config(cluster, service, unknown) if service else frozenset(),
         unknown=unknown,
     )
 
@@ -173,13 +174,15 @@ def _is_about(names: Sequence[str], event: Manifest) -> bool:
     return name in names or any(name.startswith(f"{cluster}-") for cluster in names[1:])
 
 
-def _config(cluster: ReleaseReader, service: Manifest) -> frozenset[str]:
-    """By its figures, which it may not have, or not be asked for by this user. Serve knows nothing of it."""
+def _config(cluster: ReleaseReader, service: Manifest, unknown: dict[str, str]) -> frozenset[str]:
+    """By its figures, which it may not have, or not be asked for by this user, or not by the API server's machines.
+    Serve knows nothing of it."""
     if not (service.get("status") or {}).get("numServeEndpoints"):
         return frozenset()
     try:
         figures = cluster.served(_serve_service(service), _SERVE_PORT, "metrics", patience_s=_FIGURES_S)
-    except ClusterError:
+    except ClusterError as e:
+        unknown[CONFIG_TAKEN] = f"the API server gets no /metrics of the service ({e})"
         return frozenset()
     return frozenset(_CONFIG.findall(figures))
 

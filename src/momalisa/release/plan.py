@@ -11,7 +11,7 @@ from momalisa.release.causes import has_no_head
 from momalisa.release.changes import Change, Weight, heaviest
 from momalisa.release.cluster_specs import is_same
 from momalisa.release.comparing import Running, object_changes, service_changes
-from momalisa.release.facts import CLUSTER_SPEC, SERVE_CONFIG, ReleaseFacts
+from momalisa.release.facts import CLUSTER_SPEC, CONFIG_TAKEN, SERVE_CONFIG, ReleaseFacts
 from momalisa.release.refusals import Refusal, refusals
 from momalisa.release.room import (
     Need,
@@ -71,6 +71,7 @@ def make_plan(
     if (surge := surge_gpus(changes, serve)) is not None:
         notes.append(f"new replicas start before the old ones stop: up to {surge} GPUs more meanwhile")
     refused = refusals(facts.service, goal, serve, around)
+    unknown_facts = [f"{what}: {why}" for what, why in facts.unknown.items() if what != CONFIG_TAKEN]
     needed = need(changes, goal, serve)
     if needed is not None:
         found, later = _room(facts, goal, around, needed[0], weight)
@@ -83,7 +84,7 @@ def make_plan(
         refusals=tuple(refused),
         need=needed[1] if needed else None,
         notes=tuple(notes),
-        unknown=(*(f"{what}: {why}" for what, why in facts.unknown.items()), *unknown, *_unseen(around, needed)),
+        unknown=(*unknown_facts, *unknown, *_unseen(around, needed)),
     )
 
 

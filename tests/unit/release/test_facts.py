@@ -5,7 +5,7 @@ import pytest
 from momalisa.cluster.kinds import EVENT, POD, RAY_CLUSTER, RAY_SERVICE, SERVICE
 from momalisa.cluster.pods import parse_time
 from momalisa.errors import ClusterForbiddenError
-from momalisa.release.facts import gather
+from momalisa.release.facts import CONFIG_TAKEN, gather
 from tests.unit.cluster.namespace_in_memory import InMemory
 from tests.unit.release.examples import NAME, event, pod, ray_cluster, running
 from tests.unit.release.test_verdict import NEW, NOW, OLD
@@ -44,7 +44,7 @@ def test_everything_of_this_release_and_nothing_of_others(cluster: InMemory) -> 
     assert [each["metadata"]["name"] for each in facts.pods] == [f"{NEW}-head", f"{OLD}-head"]
     assert {each["message"] for each in facts.events} == {NAME, OLD, f"{NEW}-head"}
     assert [each["message"] for each in facts.events_of(NEW)] == [f"{NEW}-head"]
-    assert not facts.unknown
+    assert facts.unknown.keys() == {CONFIG_TAKEN}
 
 
 def test_a_service_of_another_name_is_found(cluster: InMemory) -> None:
@@ -57,7 +57,7 @@ def test_a_service_of_another_name_is_found(cluster: InMemory) -> None:
 def test_what_may_not_be_looked_at_is_noted(cluster: InMemory) -> None:
     cluster.denied |= {("list", "Pod"), ("list", "Event"), ("get", "Service"), ("list", "RayCluster")}
     facts = gather(cluster, NAME)
-    assert facts.unknown.keys() == {"events", "Service", "RayClusters", "pods"}
+    assert facts.unknown.keys() == {"events", "Service", "RayClusters", "pods", CONFIG_TAKEN}
     cluster.denied.add(("get", "RayService"))
     with pytest.raises(ClusterForbiddenError):
         gather(cluster, NAME)
@@ -68,18 +68,22 @@ def test_without_the_right_to_list_clusters_their_names_are_the_statuss(cluster:
     facts = gather(cluster, NAME, clock=lambda: NOW)
     assert [each["metadata"]["name"] for each in facts.pods] == [f"{OLD}-head", f"{NEW}-head"]
     assert [each["message"] for each in facts.events_of(NEW)] == [f"{NEW}-head"]
-    assert facts.unknown.keys() == {"RayClusters"}
+    assert facts.unknown.keys() == {"RayClusters", CONFIG_TAKEN}
 
 
 @pytest.mark.parametrize("word", ["refused", "pending"])
 def test_what_became_of_the_newest_configuration_is_asked_of_the_service(cluster: InMemory, word: str) -> None:
-    assert not gather(cluster, NAME).config  # nobody answers
+    silent = gather(cluster, NAME)
+    assert not silent.config
+    assert CONFIG_TAKEN in silent.unknown, "who cannot be asked may have refused it"
     labels = '{part="conductor"}' if word == "refused" else ""
     for figure, expected in (("0.0", set()), ("1.0", {word})):
         cluster.served_paths["metrics"] = (
             f"# TYPE momalisa_is_config_{word} gauge\nmomalisa_is_config_{word}{labels} {figure}\n"
         )
-        assert gather(cluster, NAME).config == expected
+        facts = gather(cluster, NAME)
+        assert facts.config == expected
+        assert CONFIG_TAKEN not in facts.unknown
 
 
 def test_an_absent_release_asks_for_nothing_more() -> None:
