@@ -30,6 +30,9 @@ containers:
       {{- if .usesBucket }}
       - {name: serve, mountPath: /etc/momalisa/serve, readOnly: true}
       {{- include "momalisa.bucketMount" .root | nindent 6 }}
+      {{- with $v.extraVolumeMounts }}
+      {{- toYaml . | nindent 6 }}
+      {{- end }}
       {{- end }}
       {{- if .key }}
       - {name: key, mountPath: /etc/momalisa/key, readOnly: true}
@@ -40,6 +43,9 @@ volumes:
   {{- if .usesBucket }}
   - {name: serve, configMap: {name: {{ include "momalisa.fullname" .root }}-serve}}
   {{- include "momalisa.bucketVolume" .root | nindent 2 }}
+  {{- with $v.extraVolumes }}
+  {{- toYaml . | nindent 2 }}
+  {{- end }}
   {{- end }}
   {{- with .key }}
   - name: key

@@ -25,11 +25,12 @@ imagePullSecrets: {{ toYaml . | nindent 2 }}
 
 {{- define "momalisa.extraEnv" -}}
 {{- range $name, $value := .Values.extraEnv }}
-- name: {{ $name }}
+- name: {{ $name | quote }}
 {{- if kindIs "map" $value }}
   {{- toYaml $value | nindent 2 }}
 {{- else }}
-  value: {{ $value | toString | quote }}
+  {{- /* Helm's numbers are floats, and a large one would become 1e+08. */}}
+  value: {{ ternary (toJson $value) (toString $value) (kindIs "float64" $value) | quote }}
 {{- end }}
 {{- end }}
 {{- end }}

@@ -184,6 +184,33 @@ def test_only_the_autoscaler_may_speak_to_the_api_server() -> None:
         assert any(mount["name"] == "kubernetes-api" for mount in mounts) == cluster["enableInTreeAutoscaling"]
 
 
+def test_a_gateway_that_is_made_has_the_route_beside_others() -> None:
+    made = {"create": True, "className": "gke-l7-regional-external-managed", "tlsSecretName": "tls"}
+    for others, expected in (([], ["walks-momalisa"]), (["own"], ["own", "walks-momalisa"])):
+        route = {"enabled": True, "parentRefs": [{"name": name} for name in others], "gateway": made}
+        objects = manifests("", BUCKET, f"httpRoute={json.dumps(route)}")
+        assert [each["name"] for each in named(objects, "HTTPRoute")["spec"]["parentRefs"]] == expected
+
+
+def test_a_large_number_in_the_environment_stays_one() -> None:
+    values = 'extraEnv={"BYTES":100000000,"SHARE":0.5,"ON":true,"TEXT":"1e3"}'
+    for template in ray_templates(named(manifests("", BUCKET, values), "RayService")).values():
+        found = {each["name"]: each.get("value") for each in template["spec"]["containers"][0]["env"]}
+        assert [found[name] for name in ("BYTES", "SHARE", "ON", "TEXT")] == ["100000000", "0.5", "true", "1e3"]
+
+
+def test_what_else_is_mounted_is_in_all_that_speak_to_the_bucket() -> None:
+    certificates = {"name": "certificates", "mountPath": "/etc/certificates"}
+    volumes = [{"name": "certificates", "configMap": {"name": "certificates"}}]
+    values = (f"extraVolumes={json.dumps(volumes)}", f"extraVolumeMounts={json.dumps([certificates])}")
+    objects = manifests("", BUCKET, "sweep.enabled=true", *values)
+    (sweep,) = (spec for name, spec in pods(objects) if name.endswith("-sweep"))
+    templates = ray_templates(named(objects, "RayService")).values()
+    for spec in (sweep, *(template["spec"] for template in templates)):
+        assert certificates in spec["containers"][0]["volumeMounts"]
+        assert volumes[0] in spec["volumes"]
+
+
 def test_visitors_are_sent_to_no_renderer() -> None:
     service = named(manifests("gke-spot"), "RayService")
     assert service["spec"]["serveService"]["spec"]["ports"][0]["targetPort"] == "serve"
