@@ -1,8 +1,8 @@
 """`momalisa release`: what an upgrade would do, how it goes, the way back. `promote` is in `promote_command.py`.
 
-Exit codes: 0 it is well; 1 it failed, or the cluster did; 2 wrong input; 3 it cannot be (`plan`), there is no way back
-(`back`), or it was rolled back (`wait`, and no other code says so); 4 heavier than `--at-most`, or the time was over; 5
-there is no such release, or somebody deletes it; 130 interrupted.
+Exit codes: 0 it is well, or `status` has told how it is; 1 it failed, or the cluster did; 2 wrong input; 3 it cannot be
+(`plan`), there is no way back (`back`), or it was rolled back (`wait`, and no other code says so); 4 heavier than
+`--at-most`, or the time was over; 5 there is no such release, or somebody deletes it; 130 interrupted.
 """
 
 import argparse

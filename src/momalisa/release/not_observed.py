@@ -11,7 +11,7 @@ from momalisa.release.causes import unreached
 from momalisa.release.cluster_specs import is_same
 from momalisa.release.facts import CLUSTER_SPEC, ReleaseFacts
 from momalisa.release.gauges import cluster_lines
-from momalisa.release.states import BACK, State, Verdict, judged
+from momalisa.release.states import State, Verdict, back, judged
 from momalisa.training.progress import format_duration
 
 _OPERATOR_ACTS_WITHIN_S = 30.0
@@ -56,7 +56,7 @@ def refused(facts: ReleaseFacts, ready: dict[str, Any]) -> Verdict:
         facts,
         State.REFUSED,
         f"KubeRay refuses the spec: {shortened(str(ready.get('message', '')), 240)}",
-        fix=f"correct the values that it names and upgrade again, or go back: {BACK} {facts.release}{serves_on}",
+        fix=f"correct the values that it names and upgrade again, or go back: {back(facts)}{serves_on}",
         cause=Cause.VALIDATION,
         evidence=(_said(facts, ready),),
         exit_code=ExitCode.FAILED,
@@ -69,7 +69,8 @@ def given_up(facts: ReleaseFacts, ready: dict[str, Any]) -> Verdict:
         facts,
         State.FAILED,
         f"KubeRay gave it up for good: {shortened(str(ready.get('message', '')), 160)}",
-        fix=f"mend it, kubectl delete rayservice {facts.name}, and helm upgrade again: KubeRay looks at it no more",
+        fix=f"mend it, kubectl delete rayservice --namespace {facts.namespace} {facts.name}, and helm upgrade again: "
+        "KubeRay looks at it no more",
         cause=Cause.DEADLINE,
         evidence=(_said(facts, ready),),
         exit_code=ExitCode.FAILED,

@@ -23,6 +23,7 @@ from momalisa.release.room import (
     surge_gpus,
 )
 from momalisa.release.serve_changes import parsed
+from momalisa.release.states import back
 from momalisa.training.progress import format_duration
 
 _BUILDS = (Weight.FIRST_CLUSTER, Weight.SECOND_CLUSTER, Weight.THIRD_CLUSTER)
@@ -123,14 +124,14 @@ def _notes(facts: ReleaseFacts, goal: Manifest, weight: Weight) -> Iterator[str]
         )
         if _is_of_active(facts, goal):
             yield (
-                f"these are the values that {facts.active} serves with: `momalisa release back {facts.release}` goes "
+                f"these are the values that {facts.active} serves with: `{back(facts)}` goes "
                 "back to them without a third cluster"
             )
     if has_no_head(facts, facts.pending):
         yield (
             f"{facts.pending} has no head pod, and KubeRay takes no newer spec until it has: make room for it, or "
-            f"kubectl delete raycluster {facts.pending} after the upgrade, and it is made anew, of the newest spec"
-            + (f"; `momalisa release back {facts.release}` ends it" if facts.active else "")
+            f"kubectl delete raycluster --namespace {facts.namespace} {facts.pending} after the upgrade, and it is "
+            "made anew, of the newest spec" + (f"; `{back(facts)}` ends it" if facts.active else "")
         )
     if weight in _BUILDS and (took_s := _took_s(facts)) is not None:
         yield f"the pods of {facts.active} were up {format_duration(took_s)} after it was begun"

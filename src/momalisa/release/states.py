@@ -46,8 +46,6 @@ class Verdict(Judgement):
     retiring: tuple[str, ...] = ()
 
 
-BACK = "momalisa release back"
-
 _FIXES = {
     Cause.IMAGE: "push the image, or upgrade again with another one",
     Cause.CONFIGURATION: "create what is missing, or correct the values that name it, and upgrade again",
@@ -75,6 +73,11 @@ def judged(facts: ReleaseFacts, state: State, headline: str, **more: Any) -> Ver
         retiring=tuple(facts.retiring),
         **more,
     )
+
+
+def back(facts: ReleaseFacts) -> str:
+    """The command that goes back to what serves still."""
+    return f"momalisa release back {facts.release} --namespace {facts.namespace}"
 
 
 def fix_of(trouble: Trouble) -> str:

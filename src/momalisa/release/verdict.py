@@ -22,7 +22,7 @@ from momalisa.release.gauges import (
     unwell_deployments,
 )
 from momalisa.release.not_observed import given_up, is_observed, is_refused, not_seen_yet, refused
-from momalisa.release.states import BACK, State, Verdict, fix_of, judged
+from momalisa.release.states import State, Verdict, back, fix_of, judged
 
 _WITH_CONDUCTOR = "workers"
 """The chart's group of pods for all but drawing."""
@@ -87,7 +87,7 @@ def _with_pending(facts: ReleaseFacts) -> Verdict:
             facts,
             State.UPGRADING,
             f"{facts.active} serves, {facts.pending} comes up: {progress_of(facts, facts.pending)}",
-            fix=f"needless: {facts.active} is what is wanted; `{BACK} {facts.release}` stops it"
+            fix=f"needless: {facts.active} is what is wanted; `{back(facts)}` stops it"
             if is_taken_back(facts)
             else None,
             details=_details(facts),
@@ -109,7 +109,7 @@ def _down_with_pending(facts: ReleaseFacts, trouble: Trouble | None) -> Verdict:
         State.DOWN,
         f"nothing serves: {facts.active} lost its head, and KubeRay deploys nothing on it again while {facts.pending} "
         f"is pending ({waits})",
-        fix=f"{todo}, or go back without a third cluster: {BACK} {facts.release}",
+        fix=f"{todo}, or go back without a third cluster: {back(facts)}",
         cause=trouble.cause if trouble else Cause.CRASH,
         details=_details(facts),
         evidence=(trouble.evidence if trouble else ()) + pod_lines(facts, facts.active),
@@ -246,7 +246,7 @@ def _stuck(facts: ReleaseFacts, headline: str, trouble: Trouble, state: State = 
         facts,
         state,
         headline,
-        fix=f"{fix}; or go back: {BACK} {facts.release}" if facts.active else fix,
+        fix=f"{fix}; or go back: {back(facts)}" if facts.active else fix,
         cause=trouble.cause,
         details=_details(facts),
         evidence=trouble.evidence,
@@ -265,7 +265,7 @@ def _fix(facts: ReleaseFacts, trouble: Trouble) -> str:
         return fix
     return (
         f"{fix}. While {facts.pending} has no head pod, KubeRay takes no newer spec: after an upgrade, "
-        f"kubectl delete raycluster {facts.pending}, and it is made anew, of the newest"
+        f"kubectl delete raycluster --namespace {facts.namespace} {facts.pending}, and it is made anew, of the newest"
     )
 
 

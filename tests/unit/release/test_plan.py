@@ -172,7 +172,7 @@ def test_a_third_cluster_and_the_way_back_without_it() -> None:
     assert found.weight is Weight.THIRD_CLUSTER
     text = found.in_words()
     assert f"{OLD} serves, {NEW} is to take over" in text
-    assert "`momalisa release back walks` goes back to them without a third cluster" in text
+    assert "`momalisa release back walks --namespace momalisa` goes back to them without a third cluster" in text
     assert "release back" not in plan(ray_service(cluster=with_image("momalisa:3")), of=pending()).in_words()
 
 
@@ -222,7 +222,10 @@ def test_the_gpus_of_worker_groups_are_taken_from_the_same_nodes() -> None:
 
 def test_a_pending_cluster_without_a_head_takes_no_newer_spec() -> None:
     found = plan(ray_service(cluster=with_image("momalisa:3")), of=replace(pending(), pods=[pod(OLD, "head")]))
-    assert f"kubectl delete raycluster {NEW} after the upgrade, and it is made anew, of the newest" in found.in_words()
+    assert (
+        f"kubectl delete raycluster --namespace momalisa {NEW} after the upgrade, and it is made anew, of the newest"
+        in found.in_words()
+    )
     assert "takes no newer spec" not in plan(of=pending()).in_words()
 
 

@@ -404,8 +404,8 @@ def test_a_release_is_not_down_for_want_of_the_right_to_list_clusters() -> None:
 def test_what_keeps_kuberay_from_the_newest_spec_is_told_with_the_ways_out() -> None:
     for case in ("no quota", "no quota, and a smaller one is wanted"):
         fix = verdict(CASES[case][0]).fix or ""
-        assert f"kubectl delete raycluster {NEW}, and it is made anew, of the newest" in fix
-        assert fix.endswith("or go back: momalisa release back walks")
+        assert f"kubectl delete raycluster --namespace momalisa {NEW}, and it is made anew, of the newest" in fix
+        assert fix.endswith("or go back: momalisa release back walks --namespace momalisa")
     assert "delete raycluster" not in (verdict(CASES["no image"][0]).fix or "")
 
 
@@ -445,7 +445,7 @@ def test_a_configuration_that_is_being_tried_is_not_in_force_yet() -> None:
 
 
 def test_a_needless_upgrade_is_called_so() -> None:
-    assert "walks-aaaaa is what is wanted; `momalisa release back walks`" in (
+    assert "walks-aaaaa is what is wanted; `momalisa release back walks --namespace momalisa`" in (
         verdict(CASES["upgrading to what serves"][0]).fix or ""
     )
     assert verdict(CASES["upgrading"][0]).fix is None
