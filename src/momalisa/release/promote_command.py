@@ -10,7 +10,7 @@ from momalisa.errors import ConfigError, InputError
 from momalisa.release.gate import Check, CheckName, Figures, checks, refused
 from momalisa.release.promotion import Candidate, publish, read_candidate, record_promotion
 from momalisa.release.trial_walks import prompts_of, read_report, trial_walk
-from momalisa.release.values_change import Model, as_file, models_in, parsed_values, with_model
+from momalisa.release.values_change import Model, as_file, models_in, parsed_values, replaced, with_model
 from momalisa.storage import open_store
 
 _REFUSED = 3
@@ -36,7 +36,7 @@ def add_promote(verbs: Verbs) -> None:
     parser.add_argument(
         "--accept", action="append", default=[], choices=list(CheckName), help="a check that you answer for; recorded"
     )
-    walks = parser.add_argument_group("the test walk, against the first model of --values")
+    walks = parser.add_argument_group("the test walk, against the model of --values of the same id, else the first")
     walks.add_argument("--against", metavar="MODEL", help="another model to compare with")
     walks.add_argument("--prompt", action="append", default=[], help="of the walk, at least two; else the run's own")
     walks.add_argument("--walk-report", metavar="FILE", help="of a walk made elsewhere (momalisa walk --report)")
@@ -49,7 +49,8 @@ def _promote(flags: argparse.Namespace) -> int:
     bucket, accepted = open_store(flags.bucket), [CheckName(name) for name in flags.accept]
     models = _models(flags)
     candidate = read_candidate(open_store(flags.run_uri))
-    found = _checks(flags, candidate, (models or [_TINY])[0], accepted)
+    serving = replaced(models, _model_id(flags, candidate)) or _TINY
+    found = _checks(flags, candidate, serving, accepted)
     for check in found:
         how = "passed" if check.has_passed else "accepted" if check.name in accepted else "FAILED"
         to_stdout(f"{check.name}: {how}: {check.words}")
@@ -80,6 +81,10 @@ def _models(flags: argparse.Namespace) -> list[Model]:
     return models or []
 
 
+def _model_id(flags: argparse.Namespace, candidate: Candidate) -> str:
+    return flags.id or candidate.summary.name
+
+
 def _checks(flags: argparse.Namespace, candidate: Candidate, serving: Model, accepted: list[CheckName]) -> list[Check]:
     walk, other = _walks(flags, candidate, serving, is_needed=CheckName.SMOOTHNESS not in accepted)
     return checks(candidate.summary, candidate.manifest.digest, candidate.problems, walk, other)
@@ -107,8 +112,7 @@ def _as_model(uri: str) -> str:
 
 
 def _write_values(flags: argparse.Namespace, candidate: Candidate, uri: str, models: list[Model], record: str) -> None:
-    model_id = flags.id or candidate.summary.name
-    model: Model = {"id": model_id, "uri": uri, **({"title": flags.title} if flags.title else {})}
+    model: Model = {"id": _model_id(flags, candidate), "uri": uri, **({"title": flags.title} if flags.title else {})}
     listed = with_model(models, model, as_default=flags.default)
     comments = (f"Promoted by {flags.by} from {candidate.uri}: {flags.why}", f"Recorded in {record}")
     try:

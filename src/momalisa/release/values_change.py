@@ -21,6 +21,11 @@ def models_in(values: Sequence[Mapping[str, Any]]) -> list[Model] | None:
     return None
 
 
+def replaced(models: Sequence[Model], model_id: str) -> Model | None:
+    """What a model of this id is to be as good as: that of its id, whose place it takes, else the first one."""
+    return next((one for one in models if one["id"] == model_id), models[0] if models else None)
+
+
 def with_model(models: Sequence[Model], model: Model, *, as_default: bool) -> list[Model]:
     """The list with a model in the place of that of its id, which keeps what else it has; else as the last one.
 

@@ -128,6 +128,18 @@ def test_which_models_serve_is_said_and_not_guessed(
     assert walks[-1] == ("hub/other", ["a", "b"], None)
 
 
+def test_a_model_is_compared_with_the_one_that_it_takes_the_place_of(run: Path, walks: list[Any]) -> None:
+    values = run.parent / "values.yaml"
+    values.write_text("models: [{id: tiny, uri: tiny}, {id: moma, uri: hub/moma, revision: abc}]\n")
+    assert promote(run, "--values", str(values), "--id", "moma") == 0
+    assert walks[-1] == ("hub/moma", ["a", "b"], "abc")
+    assert promote(run, "--values", str(values), "--id", "new") == 0
+    assert walks[-1] == ("tiny", ["a", "b"], None)
+    values.write_text("models: [{id: tiny, uri: tiny}, {id: demo, uri: hub/demo}]\n")
+    assert promote(run, "--values", str(values)) == 0  # by the run's name
+    assert walks[-1] == ("hub/demo", ["a", "b"], None)
+
+
 def test_an_export_that_was_not_judged_is_not_served(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (run / "export" / "README.md").write_text("of another run")
     (run / "export" / MANIFEST_FILE).unlink()
