@@ -7,7 +7,7 @@ BUCKET/
 
 import json
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
@@ -19,7 +19,7 @@ from momalisa import __version__
 from momalisa.errors import AlreadyExistsError, ConfigError, IntegrityError, ModelError, ObjectNotFoundError
 from momalisa.export_manifest import MANIFEST_FILE, ExportedFile, ExportManifest
 from momalisa.release.gate import Check, CheckName
-from momalisa.storage import Store, matches_checksum, sha256_file
+from momalisa.storage import Entry, Store, matches_checksum, sha256_file
 from momalisa.training.run import RUN_FILE, RunRecord
 from momalisa.training.summary import SUMMARY_FILE, RunSummary
 
@@ -64,28 +64,19 @@ def read_candidate(run: Store) -> Candidate:
 def publish(candidate: Candidate, bucket: Store, *, say: Say) -> str:
     """Copies the export to `models/{digest}`, each file verified on its way; gives the copy's URI.
 
-    A copy that is there whole is left as it is, one that broke off is completed. Raises IntegrityError for a file that
-    is not as the manifest says.
+    Of a copy that is there, what is whole stays as it is; what is lost or damaged, or was not copied yet, is copied.
+    Raises IntegrityError for a file that is not as the manifest says, and for one in the copy that is in no manifest.
     """
     target = bucket.child(f"{MODELS}/{candidate.manifest.digest}")
-    if target.exists(MANIFEST_FILE):
-        say(f"{target.uri} is there already")
-        return target.uri
-    with tempfile.TemporaryDirectory() as folder:
-        for number, (key, file) in enumerate(candidate.manifest.files.items(), start=1):
-            say(f"{number} of {len(candidate.manifest.files)}: {key}, {file.num_bytes / 2**20:,.1f} MiB")
-            local = Path(folder, "file")
-            candidate.export.download(key, local)
-            if sha256_file(local) != file.sha256:
-                raise IntegrityError(
-                    f"{candidate.export.uri_of(key)} is not as its manifest says: nothing is served of it"
-                )
-            _put(local, target, key)
-            local.unlink()
-    try:
-        target.create(MANIFEST_FILE, candidate.manifest.model_dump_json(indent=1).encode())
-    except AlreadyExistsError:
-        say(f"{target.uri} was completed by somebody else at the same time")
+    there = {entry.key: entry for entry in target.list()}
+    if others := sorted(there.keys() - candidate.manifest.files.keys() - {MANIFEST_FILE}):
+        raise IntegrityError(f"{target.uri_of(others[0])} is in no manifest, and might be loaded: delete it")
+    missing = _missing(candidate, target, there)
+    if MANIFEST_FILE in there:
+        how = f", and copied again is what is lost or damaged: {', '.join(missing)}" if missing else ""
+        say(f"{target.uri} is there already{how}")
+    _copy(candidate, target, missing, say=say)
+    _put_manifest(candidate.manifest, target, say=say)
     return target.uri
 
 
@@ -121,6 +112,14 @@ def record_promotion(
     key = f"{PROMOTIONS}/{now:%Y%m%dT%H%M%S.%fZ}-{digest[:12]}.json"
     bucket.create(key, json.dumps(record, indent=1).encode())
     return bucket.uri_of(key)
+
+
+def read_manifest(model: Store) -> ExportManifest | None:
+    """That of a model's folder; None where there is none, or one that says something else."""
+    try:
+        return ExportManifest.model_validate_json(model.read_bytes(MANIFEST_FILE))
+    except (ObjectNotFoundError, pydantic.ValidationError):
+        return None
 
 
 def _manifest(export: Store, keys: set[str]) -> tuple[ExportManifest, list[str]]:
@@ -160,6 +159,39 @@ def _manifest_of(export: Store, keys: set[str]) -> ExportManifest:
     return ExportManifest(files=files)
 
 
+def _missing(candidate: Candidate, target: Store, there: Mapping[str, Entry]) -> list[str]:
+    """Files that the copy has not, or not with the manifest's content: read where the bucket computes no checksum."""
+    sources = {} if candidate.problems else {entry.key: entry.checksum for entry in candidate.export.list()}
+    with tempfile.TemporaryDirectory() as folder:
+        local = Path(folder, "file")
+
+        def is_whole(key: str, file: ExportedFile) -> bool:
+            entry = there.get(key)
+            if entry is None or entry.num_bytes != file.num_bytes:
+                return False
+            if entry.checksum and entry.checksum == sources.get(key):  # of bytes that were read with the candidate
+                return True
+            target.download(key, local)
+            return sha256_file(local) == file.sha256
+
+        return [key for key, file in candidate.manifest.files.items() if not is_whole(key, file)]
+
+
+def _copy(candidate: Candidate, target: Store, keys: Sequence[str], *, say: Say) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        for number, key in enumerate(keys, start=1):
+            file = candidate.manifest.files[key]
+            say(f"{number} of {len(keys)}: {key}, {file.num_bytes / 2**20:,.1f} MiB")
+            local = Path(folder, "file")
+            candidate.export.download(key, local)
+            if sha256_file(local) != file.sha256:
+                raise IntegrityError(
+                    f"{candidate.export.uri_of(key)} is not as its manifest says: nothing is served of it"
+                )
+            _put(local, target, key)
+            local.unlink()
+
+
 def _put(local: Path, target: Store, key: str) -> None:
     """An upload that is there already, and whole, is not made again: it may be somebody else's, at this moment."""
     try:
@@ -169,3 +201,14 @@ def _put(local: Path, target: Store, key: str) -> None:
     except ObjectNotFoundError:
         pass
     target.upload(local, key)
+
+
+def _put_manifest(manifest: ExportManifest, target: Store, *, say: Say) -> None:
+    """The last of a copy; one that is there stays, unless it is of other files."""
+    content = manifest.model_dump_json(indent=1).encode()
+    try:
+        target.create(MANIFEST_FILE, content)
+    except AlreadyExistsError:
+        if read_manifest(target) != manifest:
+            say(f"{target.uri_of(MANIFEST_FILE)} was of other files: written anew")
+            target.write_bytes(MANIFEST_FILE, content)

@@ -1,6 +1,7 @@
 """From a run's folder to models/{digest}, the record and the value change."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from momalisa.release import promote_command
 from momalisa.release.gate import Figures
 from momalisa.release.promotion import publish, read_candidate
 from momalisa.release.values_change import as_file, models_in, parsed_values, with_model
-from momalisa.storage import open_store
+from momalisa.storage import Entry, Store, open_store, sha256_bytes
 from momalisa.training.summary import RunSummary
 from tests.unit.release.test_gate import SMOOTH, summary
 
@@ -165,6 +166,69 @@ def test_a_copy_that_broke_off_is_completed(run: Path) -> None:
     publish(candidate, open_store(run.parent / "bucket"), say=lambda _: None)
     assert (half / "unet" / "model.safetensors").read_bytes() == b"weights"
     assert (half / MANIFEST_FILE).is_file()
+
+
+@pytest.fixture
+def copy(run: Path) -> Path:
+    """One that is there from an earlier promotion."""
+    assert promote(run) == 0
+    (folder,) = (run.parent / "bucket" / "models").iterdir()
+    return folder
+
+
+@pytest.mark.parametrize("content", [None, b"wei", b"WEIGHTS"])
+def test_of_a_copy_that_is_there_what_was_lost_or_overwritten_is_copied_again(
+    run: Path, copy: Path, content: bytes | None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    weights, card = copy / "unet" / "model.safetensors", (copy / "README.md").stat().st_ino
+    weights.unlink()
+    if content is not None:
+        weights.write_bytes(content)
+    assert promote(run) == 0
+    assert weights.read_bytes() == b"weights"
+    assert (copy / "README.md").stat().st_ino == card  # not written anew
+    assert "copied again is what is lost or damaged: unet/model.safetensors" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("content", ["{}", '{"files": {}}'])
+def test_a_copys_manifest_that_was_overwritten_is_written_anew(run: Path, copy: Path, content: str) -> None:
+    (copy / MANIFEST_FILE).write_text(content)
+    assert promote(run) == 0
+    assert ExportManifest.model_validate_json((copy / MANIFEST_FILE).read_text()) == ExportManifest.of(copy)
+
+
+def test_a_copy_with_a_file_of_somebody_elses_is_not_recorded(
+    run: Path, copy: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (copy / "unet" / "other.safetensors").write_bytes(b"x")
+    assert promote(run) == 1
+    assert "unet/other.safetensors is in no manifest, and might be loaded: delete it" in capsys.readouterr().err
+    assert len(list((run.parent / "bucket" / "promotions").iterdir())) == 1
+
+
+def test_a_copy_is_not_read_where_the_bucket_has_checksums(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    candidate, bucket = read_candidate(open_store(run)), open_store(run.parent / "bucket")
+    uri = publish(candidate, bucket, say=lambda _: None)
+    read: list[str] = []
+    download = Store.download
+
+    def noted(store: Store, key: str, local: str | Path) -> None:
+        read.append(store.uri)
+        download(store, key, local)
+
+    monkeypatch.setattr(Store, "download", noted)
+    publish(candidate, bucket, say=lambda _: None)
+    assert set(read) == {uri}
+    read.clear()
+    listed = Store.list
+
+    def summed(store: Store, prefix: str = "") -> list[Entry]:
+        found = listed(store, prefix)
+        return [replace(entry, checksum=f"md5:{sha256_bytes(store.read_bytes(entry.key))}") for entry in found]
+
+    monkeypatch.setattr(Store, "list", summed)
+    publish(candidate, bucket, say=lambda _: None)
+    assert not read
 
 
 def test_a_failed_check_stands_in_the_way(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
