@@ -12,8 +12,11 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from PIL import Image
 
+from momalisa.config import to_dict
+from momalisa.walk.addresses import Rendition
 from momalisa.walk.course import Walk
 from momalisa.walk.frames import Frames, Pixels
+from momalisa.walk.provenance import fingerprints_of
 
 _SIDE = 128
 """Pixels of the longer side at which frames are compared."""
@@ -115,12 +118,24 @@ def small(pixels: Pixels) -> Pixels:
     return np.asarray(picture)
 
 
-def write_report(report: WalkReport, walk: Walk, frames: Frames, path: Path) -> None:
-    """As JSON or as a picture, by the file's ending."""
+def write_report(
+    report: WalkReport, walk: Walk, frames: Frames, path: Path, *, rendition: Rendition | None = None
+) -> None:
+    """As JSON or as a picture, by the file's ending.
+
+    rendition: where the JSON is to say which walk it is of, by which weights, and what measured its distances.
+    """
     if path.suffix == ".png":
         plot_report(report, walk.shown_distances, [frames.pixels(walk.shown[i]) for i in in_strip(walk.shown)], path)
     else:
-        path.write_text(json.dumps(asdict(report), indent=2) + "\n")
+        content = asdict(report)
+        if rendition is not None:
+            content["walk"] = {
+                "request": to_dict(walk.request),
+                "fingerprints": fingerprints_of(rendition),
+                "ruler": rendition.ruler,
+            }
+        path.write_text(json.dumps(content, indent=2) + "\n")
 
 
 def in_strip(shown: Sequence[str]) -> list[int]:

@@ -1,10 +1,19 @@
 """What a walk's report sees in its frames."""
 
+import json
+from dataclasses import asdict
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from momalisa.artworks.procedural import choose, draw
-from momalisa.walk.report import evenness, ghost_share, sharpness, small
+from momalisa.config import from_dict
+from momalisa.walk.addresses import Rendition
+from momalisa.walk.course import Walk
+from momalisa.walk.frames import MemoryFrames
+from momalisa.walk.report import WalkReport, evenness, ghost_share, sharpness, small, write_report
+from momalisa.walk.request import WalkRequest, Waypoint
 
 
 def picture(seed: int) -> "np.ndarray":
@@ -37,3 +46,25 @@ def test_blurred_pictures_are_less_sharp() -> None:
     blurred = np.asarray(small(np.kron(crisp, np.ones((4, 4, 1), dtype=np.uint8))))
     assert blurred.shape == (128, 128, 3)
     assert sharpness(blurred) < 0.8 * sharpness(crisp)
+
+
+def test_a_report_says_which_walk_it_is_of_where_that_is_asked_for(tmp_path: Path) -> None:
+    request = WalkRequest(waypoints=(Waypoint(prompt="a"), Waypoint(prompt="b")), model="hub/moma", revision="abc")
+    walk = Walk(request=request, rounds=(), placement=(), addresses=(), distances=(), num_rendered=0, num_evaluations=0)
+    report = WalkReport(**dict.fromkeys(WalkReport.__dataclass_fields__, 1))
+    rendition = Rendition(
+        model_fingerprints={"unet": "12"},
+        adapter_fingerprints={"gs://lora": "34"},
+        scheduler="s",
+        height=64,
+        width=64,
+        dtype="float32",
+        ruler="decoder",
+    )
+    write_report(report, walk, MemoryFrames(), tmp_path / "of_a_service.json")
+    assert json.loads((tmp_path / "of_a_service.json").read_text()) == asdict(report)
+    write_report(report, walk, MemoryFrames(), tmp_path / "report.json", rendition=rendition)
+    said = json.loads((tmp_path / "report.json").read_text())["walk"]
+    assert from_dict(WalkRequest, said["request"]) == request
+    assert said["fingerprints"] == {"unet": "12", "gs://lora": "34"}
+    assert said["ruler"] == "decoder"
