@@ -70,10 +70,11 @@ def checks(
     manifest_problems: Sequence[str],
     walk: Figures | None,
     serving: Figures | None,
+    walk_problems: Sequence[str] = (),
 ) -> list[Check]:
     """All of them, in an order for reading: what was not measured has not passed.
 
-    digest: of the export that is there. No figures of a walk: none was made.
+    digest: of the export that is there. No figures of a walk: none was made. walk_problems: why they may be of others.
     """
     found = [_of_manifest(manifest_problems), _of_export(summary, digest), _of_end(summary)]
     if summary.verdict is None:
@@ -82,7 +83,7 @@ def checks(
     else:
         evidence = summary.verdict.evidence
         found += [_of_loss(evidence), _of_forgetting(evidence), _of_learning(summary)]
-    return [*found, _of_smoothness(walk, serving)]
+    return [*found, _of_smoothness(walk, serving, walk_problems)]
 
 
 def refused(found: Sequence[Check], accepted: Sequence[CheckName]) -> list[Check]:
@@ -155,7 +156,7 @@ def _of_learning(summary: RunSummary) -> Check:
     return Check(CheckName.LEARNING, has_passed, "; ".join(parts))
 
 
-def _of_smoothness(walk: Figures | None, serving: Figures | None) -> Check:
+def _of_smoothness(walk: Figures | None, serving: Figures | None, problems: Sequence[str]) -> Check:
     if walk is None or serving is None:
         return Check(CheckName.SMOOTHNESS, False, "no test walk was made, or none by the model that serves")
     least = serving.evenness - LESS_EVEN
@@ -170,4 +171,4 @@ def _of_smoothness(walk: Figures | None, serving: Figures | None) -> Check:
     )
     is_smooth = walk.evenness >= least and walk.ghost_share <= most_ghosts and walk.jump <= most_jump
     is_a_walk = walk.mean_distance >= least_distance and walk.sharpness >= least_sharpness
-    return Check(CheckName.SMOOTHNESS, is_smooth and is_a_walk, words)
+    return Check(CheckName.SMOOTHNESS, is_smooth and is_a_walk and not problems, "; ".join([*problems, words]))

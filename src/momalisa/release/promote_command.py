@@ -7,9 +7,10 @@ from typing import TypeAlias
 
 from momalisa.cluster.wording import to_stderr, to_stdout
 from momalisa.errors import ConfigError, InputError
-from momalisa.release.gate import Check, CheckName, Figures, checks, refused
+from momalisa.release.gate import CheckName, checks, refused
 from momalisa.release.promotion import Candidate, publish, read_candidate, record_promotion
-from momalisa.release.trial_walks import prompts_of, read_report, trial_walk
+from momalisa.release.trial_walks import Comparison, Subject, prompts_of, trial_walk
+from momalisa.release.trial_walks_reported import reported_walks
 from momalisa.release.values_change import Model, as_file, models_in, parsed_values, replaced, with_model
 from momalisa.storage import open_store
 
@@ -49,8 +50,10 @@ def _promote(flags: argparse.Namespace) -> int:
     bucket, accepted = open_store(flags.bucket), [CheckName(name) for name in flags.accept]
     models = _models(flags)
     candidate = read_candidate(open_store(flags.run_uri))
-    serving = replaced(models, _model_id(flags, candidate)) or _TINY
-    found = _checks(flags, candidate, serving, accepted)
+    against = _against(flags, replaced(models, _model_id(flags, candidate)) or _TINY)
+    walks = _walks(flags, candidate, against, is_needed=CheckName.SMOOTHNESS not in accepted)
+    figures = (walks.walk.figures, walks.other.figures, walks.problems) if walks else (None, None)
+    found = checks(candidate.summary, candidate.manifest.digest, candidate.problems, *figures)
     for check in found:
         how = "passed" if check.has_passed else "accepted" if check.name in accepted else "FAILED"
         to_stdout(f"{check.name}: {how}: {check.words}")
@@ -61,8 +64,16 @@ def _promote(flags: argparse.Namespace) -> int:
     if flags.dry_run:
         return 0
     uri = publish(candidate, bucket, say=to_stderr)
-    now = datetime.now(UTC)
-    record = record_promotion(candidate, bucket, found, who=flags.by, why=flags.why, accepted=accepted, now=now)
+    record = record_promotion(
+        candidate,
+        bucket,
+        found,
+        who=flags.by,
+        why=flags.why,
+        accepted=accepted,
+        comparison=walks.to_dict() if walks else None,
+        now=datetime.now(UTC),
+    )
     _write_values(flags, candidate, uri, models, record)
     to_stdout(f"{uri}\nrecorded in {record}\nnext: momalisa release plan NAME -f … -f {flags.out}")
     return 0
@@ -85,25 +96,24 @@ def _model_id(flags: argparse.Namespace, candidate: Candidate) -> str:
     return flags.id or candidate.summary.name
 
 
-def _checks(flags: argparse.Namespace, candidate: Candidate, serving: Model, accepted: list[CheckName]) -> list[Check]:
-    walk, other = _walks(flags, candidate, serving, is_needed=CheckName.SMOOTHNESS not in accepted)
-    return checks(candidate.summary, candidate.manifest.digest, candidate.problems, walk, other)
+def _against(flags: argparse.Namespace, serving: Model) -> Subject:
+    if flags.against:
+        return Subject(uri=flags.against)
+    return Subject(uri=str(serving["uri"]), revision=serving.get("revision"))
 
 
-def _walks(
-    flags: argparse.Namespace, candidate: Candidate, serving: Model, *, is_needed: bool
-) -> tuple[Figures | None, Figures | None]:
+def _walks(flags: argparse.Namespace, candidate: Candidate, against: Subject, *, is_needed: bool) -> Comparison | None:
     if flags.walk_report or flags.serving_report:
         if not (flags.walk_report and flags.serving_report):
             raise ConfigError("--walk-report and --serving-report are compared: give both, or none")
-        return read_report(flags.walk_report), read_report(flags.serving_report)
+        return reported_walks((flags.walk_report, flags.serving_report), candidate, against, flags.prompt)
     if not is_needed or candidate.problems:
-        return None, None
+        return None
     prompts = prompts_of(candidate.record, flags.prompt)
-    other, revision = (flags.against, None) if flags.against else (str(serving["uri"]), serving.get("revision"))
-    models = f"{candidate.export.uri} and {other}"
+    models = f"{candidate.export.uri} and {against.uri}"
     to_stderr(f"a test walk from {prompts[0]!r} to {prompts[-1]!r} by both models: {models}")
-    return trial_walk(_as_model(candidate.export.uri), prompts), trial_walk(other, prompts, revision)
+    walk = trial_walk(Subject(uri=_as_model(candidate.export.uri)), prompts)
+    return Comparison(walk=walk, other=trial_walk(against, prompts), against=against)
 
 
 def _as_model(uri: str) -> str:

@@ -88,10 +88,13 @@ def record_promotion(
     who: str,
     why: str,
     accepted: Sequence[CheckName],
+    comparison: Mapping[str, Any] | None,
     now: datetime,
-    **more: Any,
 ) -> str:
-    """Notes who promoted what, when and why; gives the record's URI."""
+    """Notes who promoted what, when and why; gives the record's URI.
+
+    comparison: the test walks, and the model that it was compared with; None where there were none.
+    """
     digest = candidate.manifest.digest
     record = {
         "schema_version": 1,
@@ -104,10 +107,10 @@ def record_promotion(
         "digest": digest,
         "checks": [asdict(check) for check in found],
         "accepted": list(accepted),
+        "comparison": comparison,
         "git_commit": candidate.summary.git_commit,
         "dataset_fingerprint": candidate.summary.dataset_fingerprint,
         "momalisa": __version__,
-        **more,
     }
     key = f"{PROMOTIONS}/{now:%Y%m%dT%H%M%S.%fZ}-{digest[:12]}.json"
     bucket.create(key, json.dumps(record, indent=1).encode())

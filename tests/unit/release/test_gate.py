@@ -71,6 +71,12 @@ def test_a_walk_that_is_less_smooth_than_what_serves_does(walk: Figures | None) 
     assert failing(summary(), walk) == {"smoothness"}
 
 
+def test_figures_that_may_be_of_another_model_do() -> None:
+    found = checks(summary(), DIGEST, [], SMOOTH, SMOOTH, ["ours.json does not say"])
+    assert [check.name for check in refused(found, [])] == ["smoothness"]
+    assert found[-1].words.startswith("ours.json does not say; evenness 0.90")
+
+
 def test_a_little_less_is_chance() -> None:
     assert not failing(summary(), Figures(evenness=0.87, ghost_share=0.05, jump=2.4, mean_distance=0.2, sharpness=6.0))
 

@@ -9,14 +9,16 @@ import pytest
 import yaml
 
 from momalisa import cli
+from momalisa.config import to_dict
 from momalisa.errors import ConfigError, IntegrityError, ModelError
 from momalisa.export_manifest import MANIFEST_FILE, ExportManifest
 from momalisa.release import promote_command
-from momalisa.release.gate import Figures
 from momalisa.release.promotion import publish, read_candidate
+from momalisa.release.trial_walks import Subject, Trial
 from momalisa.release.values_change import as_file, models_in, parsed_values, with_model
 from momalisa.storage import Entry, Store, open_store, sha256_bytes
 from momalisa.training.summary import RunSummary
+from momalisa.walk.request import WalkRequest, Waypoint
 from tests.unit.release.test_gate import SMOOTH, summary
 
 RECORD = {
@@ -38,9 +40,8 @@ def write_summary(run: Path, found: RunSummary) -> None:
     (run / "summary.json").write_text(found.model_copy(update={"export_digest": digest}).model_dump_json())
 
 
-@pytest.fixture
-def run(tmp_path: Path) -> Path:
-    folder = tmp_path / "run"
+def make_run(folder: Path) -> Path:
+    """One that ended, whose checks all pass."""
     export = folder / "export"
     (export / "unet").mkdir(parents=True)
     (export / "unet" / "model.safetensors").write_bytes(b"weights")
@@ -52,14 +53,23 @@ def run(tmp_path: Path) -> Path:
     return folder
 
 
+@pytest.fixture
+def run(tmp_path: Path) -> Path:
+    return make_run(tmp_path / "run")
+
+
 @pytest.fixture(autouse=True)
 def walks(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, list[str], str | None]]:
     """Which test walks were asked for, with the model's revision."""
     made: list[tuple[str, list[str], str | None]] = []
 
-    def walk(model: str, prompts: list[str], revision: str | None = None) -> Figures:
-        made.append((model, prompts, revision))
-        return SMOOTH
+    def walk(subject: Subject, prompts: list[str]) -> Trial:
+        made.append((subject.uri, prompts, subject.revision))
+        waypoints = tuple(Waypoint(prompt=prompt) for prompt in prompts)
+        request = WalkRequest(waypoints=waypoints, model=subject.uri, revision=subject.revision)
+        return Trial(
+            figures=SMOOTH, source="measured here", request=request, fingerprints={"unet": "1"}, ruler="styles"
+        )
 
     monkeypatch.setattr(promote_command, "trial_walk", walk)
     return made
@@ -84,6 +94,13 @@ def promote(run: Path, *flags: str) -> int:
     )
 
 
+def recorded(run: Path) -> dict[str, Any]:
+    """By the only promotion so far."""
+    (record,) = (run.parent / "bucket" / "promotions").iterdir()
+    told: dict[str, Any] = json.loads(record.read_text())
+    return told
+
+
 def test_a_model_is_copied_recorded_and_named_in_the_values(
     run: Path, walks: list[Any], capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -102,8 +119,7 @@ def test_a_model_is_copied_recorded_and_named_in_the_values(
             {"id": "tiny", "uri": "tiny", "title": "Miniature"},
         ]
     }
-    (record,) = (run.parent / "bucket" / "promotions").iterdir()
-    told = json.loads(record.read_text())
+    told = recorded(run)
     assert (told["who"], told["why"], told["digest"]) == ("ada", "the autumn show", digest)
     assert [check["has_passed"] for check in told["checks"]] == [True] * 7
     assert walks == [(str(run / "export"), ["a", "b"], None), ("tiny", ["a", "b"], None)]
@@ -237,8 +253,7 @@ def test_a_failed_check_stands_in_the_way(run: Path, capsys: pytest.CaptureFixtu
     assert not (run.parent / "bucket").exists()
     assert "forgetting: FAILED" in capsys.readouterr().out
     assert promote(run, "--accept", "forgetting") == 0
-    (record,) = (run.parent / "bucket" / "promotions").iterdir()
-    assert json.loads(record.read_text())["accepted"] == ["forgetting"]
+    assert recorded(run)["accepted"] == ["forgetting"]
 
 
 def test_a_dry_run_only_checks(run: Path) -> None:
@@ -287,17 +302,61 @@ def test_what_cannot_be_served_is_refused(run: Path) -> None:
         read_candidate(open_store(run))
 
 
-def test_walks_may_have_been_made_elsewhere(run: Path, walks: list[Any]) -> None:
+def test_the_record_tells_what_was_compared(run: Path) -> None:
+    values = run.parent / "values.yaml"
+    values.write_text("models: [{id: moma, uri: hub/moma, revision: abc}]\n")
+    assert promote(run, "--values", str(values), "--prompt", "x", "--prompt", "y") == 0
+    told = recorded(run)["comparison"]
+    assert told["against"] == {"uri": "hub/moma", "revision": "abc"}
+    for name, model in (("walk", str(run / "export")), ("other", "hub/moma")):
+        assert told[name]["request"]["model"] == model
+        assert [waypoint["prompt"] for waypoint in told[name]["request"]["waypoints"]] == ["x", "y"]
+        assert told[name]["figures"]["evenness"] == SMOOTH.evenness
+        assert told[name]["figures_from"] == "measured here"
+
+
+def test_the_record_tells_that_nothing_was_compared(run: Path) -> None:
+    assert promote(run, "--accept", "smoothness") == 0
+    assert recorded(run)["comparison"] is None
+
+
+def test_walks_may_have_been_made_elsewhere(run: Path, walks: list[Any], capsys: pytest.CaptureFixture[str]) -> None:
     report = {"evenness": 0.9, "ghost_share": 0.0, "mean_distance": 1.0, "max_distance": 1.5, "sharpness": 9}
     ours, theirs = run.parent / "ours.json", run.parent / "theirs.json"
-    theirs.write_text(json.dumps(report))
-    ours.write_text(json.dumps({**report, "evenness": 0.5}))
     flags = ["--walk-report", str(ours), "--serving-report", str(theirs)]
+    for model, file in (("elsewhere/export", ours), ("tiny", theirs)):
+        request = to_dict(WalkRequest(waypoints=(Waypoint(prompt="a"), Waypoint(prompt="b")), model=model))
+        walk = {"request": request, "fingerprints": {"unet": sha256_bytes(b"weights")}, "ruler": "styles"}
+        file.write_text(json.dumps({**report, "walk": walk}))
+    assert promote(run, *flags) == 0
+    told = recorded(run)["comparison"]
+    assert [told[name]["figures_from"] for name in ("walk", "other")] == [f"file://{ours}", f"file://{theirs}"]
+    assert promote(run, *flags, "--prompt", "x", "--prompt", "y") == 2
+    assert "momalisa walk x y … --report FILE.json" in capsys.readouterr().err
+    ours.write_text(json.dumps({**json.loads(ours.read_text()), "evenness": 0.5}))
     assert promote(run, *flags) == 3
     assert promote(run, *flags[:2]) == 2
     ours.write_text("{}")
     assert promote(run, *flags) == 2
     assert not walks
+
+
+def test_reports_that_do_not_say_what_they_are_of_are_somebodys_to_answer_for(
+    run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    report = run.parent / "report.json"
+    report.write_text(
+        json.dumps({"evenness": 0.9, "ghost_share": 0, "mean_distance": 1, "max_distance": 1, "sharpness": 9})
+    )
+    flags = ["--walk-report", str(report), "--serving-report", str(report)]
+    assert promote(run, *flags) == 3
+    words = f"smoothness: FAILED: file://{report} does not say which model and prompts it is of: make it again"
+    assert words in capsys.readouterr().out
+    assert promote(run, *flags, "--accept", "smoothness") == 0
+    told = recorded(run)
+    assert told["accepted"] == ["smoothness"]
+    assert told["comparison"]["walk"]["request"] is None
+    assert told["comparison"]["walk"]["figures_from"] == f"file://{report}"
 
 
 def test_a_model_takes_its_place_and_keeps_what_else_is_said_of_it() -> None:
