@@ -279,7 +279,7 @@ class _Maker:
             folder = Path(name)
             write_animation(made.animation(enlarge=self._config.enlarge), folder / animation)
             for report in ("report.json", "report.png"):
-                write_report(made.report, made.walk, made.frames, folder / report)
+                write_report(made.report, made.walk, made.frames, folder / report, rendition=made.rendition)
             files: dict[str, str | Path | bytes] = {
                 f"{job.id}/{file}": folder / file for file in (animation, "report.json", "report.png")
             }

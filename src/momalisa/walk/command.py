@@ -218,7 +218,7 @@ def _render(
     if flags.report is not None:
         from momalisa.walk.report import write_report
 
-        write_report(made.report, made.walk, made.frames, flags.report)
+        write_report(made.report, made.walk, made.frames, flags.report, rendition=made.rendition)
     return _summary(flags, made, source)
 
 
