@@ -96,7 +96,7 @@ test-cluster-all: $(STAMP)  ## its longer drills: lost pods, a drained node, mem
 test-release: $(STAMP)  ## the Helm chart on that Kubernetes: from nothing to a GIF, a change in place, nothing left (needs a Chromium)
 	@PYTHONWARNINGS= $(BIN)/python -m pytest tests/cluster/release -m "not slow" $(ARGS)
 
-test-release-all: $(STAMP)  ## its longer drill: upgrades before a crowd of visitors, who notice nothing
+test-release-all: $(STAMP)  ## its longer drills: upgrades under traffic, versions that cannot serve, lost pods, sleep
 	@PYTHONWARNINGS= $(BIN)/python -m pytest tests/cluster/release -m slow $(ARGS)
 
 chart: $(STAMP)  ## the Helm chart: lint, golden files, rules, policies (needs helm; promtool for the alerts)

@@ -116,10 +116,11 @@ class Ops(Person):
         labels = f"app.kubernetes.io/component={component}" + (f",ray.io/cluster={cluster}" if cluster else "")
         return [each["metadata"]["name"] for each in self._pods(labels)]
 
-    def num_replicas(self, deployment: str) -> int:
-        """Processes of one of Ray Serve's deployments, on all workers."""
-        count = f"cat /proc/[0-9]*/cmdline | tr '\\0' '\\n' | grep -c ^ray::ServeReplica:momalisa:{deployment}"
-        return sum(int(self.in_pod(pod, "sh", "-c", count).out or 0) for pod in self.pods("workers"))
+    def replicas(self, deployment: str) -> list[str]:
+        """The processes of one of Ray Serve's deployments, each as POD/PROCESS."""
+        find = f"grep -l ^ray::ServeReplica:momalisa:{deployment} /proc/[0-9]*/cmdline | cut -d/ -f3"
+        pods = [*self.pods("workers"), *self.pods("renderer")]
+        return [f"{pod}/{process}" for pod in pods for process in self.in_pod(pod, "sh", "-c", find).out.split()]
 
     def another_tag(self) -> str:
         """The same image by another tag, which is a new image to Kubernetes. Skips where the cluster is not ours."""

@@ -10,6 +10,7 @@ from momalisa.client import Client
 from tests.cluster.api import Manifest, condition
 from tests.cluster.gcs import ClusterGcs
 from tests.cluster.release.ops import RELEASE, SERVICE, Ops
+from tests.cluster.release.reach import assert_reach
 from tests.support.chromium import chromium
 from tests.support.forwarder import forwarder
 
@@ -106,4 +107,5 @@ def _swept_by_the_cronjob(ops: Ops) -> None:
     ops.api.create(job | {"spec": cron["spec"]["jobTemplate"]["spec"]}, namespace=ops.namespace.name)
     complete = lambda: (condition(ops.api.get(path), "Complete") or {}).get("status") == "True"  # noqa: E731
     ops.namespace.wait_for("the sweep is done", complete, deadline_s=120)
+    assert_reach(ops)
     ops.api.delete(path)

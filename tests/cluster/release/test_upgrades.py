@@ -37,7 +37,7 @@ def test_visitors_notice_nothing(ops: Ops, gcs: ClusterGcs, bucket: str, monkeyp
         _told(crowd.tally, "new image")
         ops.upgrade(deployments={"gateway": {"minReplicas": 2, "maxReplicas": 3}})
         ops.until_serving()
-        ops.namespace.wait_for("two gateways or more", lambda: ops.num_replicas("gateway") >= 2, deadline_s=120)
+        ops.namespace.wait_for("two gateways or more", lambda: len(ops.replicas("gateway")) >= 2, deadline_s=120)
         assert ops.clusters() == [second]
         _told(crowd.tally, "more gateways")
         ops.helm("rollback", RELEASE, "2")
