@@ -10,9 +10,13 @@ from momalisa.release.facts import CLUSTER_SPEC, ReleaseFacts
 
 
 def has_endpoints(facts: ReleaseFacts) -> bool:
-    """By KubeRay's count, which stands still while it cannot reach a cluster, and by the pods."""
-    ready = "pods" in facts.unknown or any(is_ready(pod) for pod in facts.pods_of(facts.active))
-    return bool(facts.status.get("numServeEndpoints")) and ready
+    """By KubeRay's count, which stands still while it asks another cluster, and by the pods that visitors are sent to.
+
+    A head is ready before Serve is there, and a head alone has no gateway; renderers have none either.
+    """
+    pods = facts.pods_of(facts.active)
+    ready = any(is_ready(pod) for pod in pods if role_of(pod) == "worker" and component_of(pod) != "renderer")
+    return bool(facts.status.get("numServeEndpoints")) and ("pods" in facts.unknown or ready)
 
 
 def progress_of(facts: ReleaseFacts, cluster: str) -> str:
@@ -82,6 +86,11 @@ def unwell_deployments(facts: ReleaseFacts, *, pending: bool = False) -> tuple[s
 def pod_lines(facts: ReleaseFacts, cluster: str) -> tuple[str, ...]:
     pods = facts.pods_of(cluster)[:6]
     return tuple(f"pod {name_of(pod)}: {'ready' if is_ready(pod) else 'not ready'}" for pod in pods)
+
+
+def component_of(pod: Manifest) -> str:
+    """What the chart calls it: head, workers or renderer."""
+    return str(pod["metadata"]["labels"].get("app.kubernetes.io/component"))
 
 
 def group_of(pod: Manifest) -> str:

@@ -80,7 +80,7 @@ def _first(facts: ReleaseFacts) -> Verdict:
 
 def _with_pending(facts: ReleaseFacts) -> Verdict:
     trouble = why_not_up(facts, facts.pending, pending=True) or _of_missing_head(facts)
-    if is_lost(facts, facts.active) and not has_endpoints(facts):
+    if not has_endpoints(facts):
         return _down_with_pending(facts, trouble)
     if trouble is None:
         return judged(
@@ -103,12 +103,13 @@ def _of_missing_head(facts: ReleaseFacts) -> Trouble | None:
 
 def _down_with_pending(facts: ReleaseFacts, trouble: Trouble | None) -> Verdict:
     waits = trouble.headline if trouble else progress_of(facts, facts.pending)
+    lost = "lost its head" if is_lost(facts, facts.active) else "has no worker that is ready"
     todo = f"mend what {facts.pending} waits for ({_fix(facts, trouble)})" if trouble else f"wait for {facts.pending}"
     return judged(
         facts,
         State.DOWN,
-        f"nothing serves: {facts.active} lost its head, and KubeRay deploys nothing on it again while {facts.pending} "
-        f"is pending ({waits})",
+        f"nothing serves: {facts.active} {lost}, and KubeRay deploys nothing on it again while {facts.pending} is "
+        f"pending ({waits})",
         fix=f"{todo}, or go back without a third cluster: {back(facts)}",
         cause=trouble.cause if trouble else Cause.CRASH,
         details=_details(facts),

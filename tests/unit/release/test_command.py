@@ -22,12 +22,13 @@ from tests.unit.release.test_verdict import NEW, OLD
 
 
 def hold(cluster: InMemory, service: dict[str, Any], clusters: dict[str, Any]) -> None:
-    """The RayService, and RayClusters of these specs with a head each."""
+    """The RayService, and RayClusters of these specs with a head and a worker each."""
     cluster.put(RAY_SERVICE, NAME, **{key: service[key] for key in ("metadata", "spec", "status")})
     for name, spec in clusters.items():
-        ours, head = ray_cluster(name, spec), pod(name, "head")
+        ours = ray_cluster(name, spec)
         cluster.put(RAY_CLUSTER, name, **{key: ours[key] for key in ("metadata", "spec", "status")})
-        cluster.put(POD, f"{name}-head", **{key: head[key] for key in ("metadata", "spec", "status")})
+        for each in (pod(name, "head"), pod(name, "worker")):
+            cluster.put(POD, each["metadata"]["name"], **{key: each[key] for key in ("metadata", "spec", "status")})
 
 
 def upgrade(cluster: InMemory, image: str = "momalisa:2", revision: int = 2) -> None:

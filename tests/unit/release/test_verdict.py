@@ -124,6 +124,8 @@ def none_strategy() -> ReleaseFacts:
     return facts(running(ray_service(cluster=spec, upgradeStrategy={"type": "None"})))
 
 
+RENDERER = pod(OLD, "worker")
+RENDERER["metadata"]["labels"]["app.kubernetes.io/component"] = "renderer"
 PULL = pod(NEW, "head", waiting=("ImagePullBackOff", "manifest unknown"))
 NO_ROOM = event(
     NEW,
@@ -315,6 +317,18 @@ CASES: dict[str, tuple[ReleaseFacts, State, str, Cause | None]] = {
         State.DOWN,
         f"nothing serves: {OLD} lost its head, and KubeRay deploys nothing",
         Cause.IMAGE,
+    ),
+    "head lost meanwhile, and made again": (
+        replace(upgrading(PULL), pods=[pod(OLD, "head"), pod(OLD, "worker", waiting=("ContainerCreating", "")), PULL]),
+        State.DOWN,
+        f"nothing serves: {OLD} has no worker that is ready, and KubeRay deploys nothing on it again",
+        Cause.IMAGE,
+    ),
+    "renderers alone serve nobody": (
+        facts(pods=[pod(OLD, "head"), RENDERER]),
+        State.DOWN,
+        "nothing serves",
+        None,
     ),
     "head lost": (
         facts(pods=[pod(OLD, "worker")]),

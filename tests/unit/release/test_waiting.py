@@ -34,7 +34,8 @@ class Release(InMemory):
 
     def put_cluster(self, name: str, spec: Any = None) -> None:
         self.objects["RayCluster", name] = ray_cluster(name, spec)
-        self.objects["Pod", f"{name}-head"] = pod(name, "head")
+        for each in (pod(name, "head"), pod(name, "worker")):
+            self.objects["Pod", each["metadata"]["name"]] = each
 
     def sleep(self, seconds: float) -> None:
         self.time += seconds
