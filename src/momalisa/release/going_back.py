@@ -16,7 +16,7 @@ from typing import Any, Protocol
 
 from momalisa.cluster.follow import Pace, Say
 from momalisa.cluster.kinds import RAY_CLUSTER, RAY_SERVICE, Kind, Manifest
-from momalisa.errors import ClusterForbiddenError
+from momalisa.errors import ClusterConflictError, ClusterForbiddenError
 from momalisa.release.causes import is_gone, is_taken_back
 from momalisa.release.cluster_specs import is_same
 from momalisa.release.facts import CLUSTER_SPEC, ReleaseFacts, ReleaseReader, gather
@@ -25,7 +25,6 @@ from momalisa.release.helm import KeptRelease
 _ONCE_WELL = ("deployed", "superseded")
 _ROLLBACK = re.compile(r"Rollback to (\d+)")
 _MAX_TRIES = 5
-_NOTHING_PENDING = {"status": {"pendingServiceStatus": None}}
 
 
 class ClusterWriter(ReleaseReader, Protocol):
@@ -98,20 +97,34 @@ def drop_pending(cluster: ClusterWriter, name: str, *, say: Say, given_up: str =
     forgotten: list[str] = []
     for _ in range(_MAX_TRIES):
         facts = gather(cluster, name, clock=pace.now)
-        if not is_taken_back(facts):
+        if not is_taken_back(facts) or facts.traffic == facts.pending:  # KubeRay sends visitors there, and says it next
             break
         try:
-            cluster.patch(RAY_SERVICE, name, _NOTHING_PENDING, subresource="status")
+            cluster.patch(RAY_SERVICE, name, _nothing_pending(facts), subresource="status")
         except ClusterForbiddenError as e:
             say(f"KubeRay builds a third cluster, since you may not tell it to forget {facts.pending} ({e})")
             break
+        except ClusterConflictError:
+            continue  # it has perhaps named another one
         forgotten.append(facts.pending)
         say(f"{facts.active} is of the wanted spec already: {facts.pending} goes, and no third cluster is built")
         pace.sleep(2 * pace.every_s)
     facts = gather(cluster, name, clock=pace.now)
-    for each in {given_up, *forgotten} & {*facts.retiring}:
+    for _ in range(_MAX_TRIES):
+        if not given_up or facts.pending != given_up or facts.traffic == given_up:
+            break
+        pace.sleep(pace.every_s)  # KubeRay has not looked at the spec yet
+        facts = gather(cluster, name, clock=pace.now)
+    for each in ({given_up, *forgotten} & {*facts.retiring}) - {facts.traffic}:
         _delete(cluster, each, say)
     return bool(forgotten) and not facts.pending
+
+
+def _nothing_pending(facts: ReleaseFacts) -> dict[str, Any]:
+    """Of the very state that was looked at: KubeRay may be about to name another one."""
+    version = (facts.service or {})["metadata"].get("resourceVersion")
+    held = {"metadata": {"resourceVersion": version}} if version else {}
+    return {**held, "status": {"pendingServiceStatus": None}}
 
 
 def _delete(cluster: ClusterWriter, name: str, say: Say) -> None:

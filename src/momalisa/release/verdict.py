@@ -260,7 +260,7 @@ def _fix(facts: ReleaseFacts, trouble: Trouble) -> str:
     if facts.pending and facts.retiring and trouble.cause in _WANT_ROOM:
         held = " and ".join(facts.retiring)
         fix = (
-            f"wait until {held} is gone, whose pods hold room (if it never served: kubectl delete raycluster), or {fix}"
+            f"wait until {held} is gone, whose pods hold room (kubectl delete raycluster, if it never served), or {fix}"
         )
     if not has_no_head(facts, facts.pending):
         return fix

@@ -34,6 +34,7 @@ from momalisa.storage import Store
 from momalisa.walk.course import walk_id
 from momalisa.walk.request import WalkRequest
 
+_SILENT_S = 15.0
 _LOGGER = logging.getLogger(__name__)
 
 
@@ -75,7 +76,7 @@ class Conductor:
             clock=clock,
         )
         self._background: list[asyncio.Task[None]] = []
-        self._refusing: set[str] = set()
+        self._refusals: dict[tuple[str, str], float] = {}
 
     async def take_config(
         self,
@@ -99,13 +100,20 @@ class Conductor:
         """Whether a configuration is being tried, which a renderer may have to wake for."""
         self._metrics.is_config_pending.set(is_pending)
 
-    def note_config(self, part: str, *, is_refused: bool) -> None:
+    def note_config(self, part: str, *, is_refused: bool, teller: str = "", is_new: bool = True) -> None:
         """Whether a part of the service (`conductor`, `gateway`) refused its newest configuration, so that the one
-        before it holds. A gateway says so again and again, for a conductor that began anew."""
-        if is_refused and part not in self._refusing:
+        before it holds.
+
+        teller: one of several replicas, which says so again and again; one that has fallen silent counts no more.
+        is_new: it did so just now.
+        """
+        if is_refused and is_new:
             self._metrics.refused_configs.inc()
-        self._metrics.is_config_refused.labels(part).set(is_refused)
-        (self._refusing.add if is_refused else self._refusing.discard)(part)
+        now = time.monotonic()
+        told = {each: at for each, at in self._refusals.items() if not each[1] or now - at < _SILENT_S}
+        told.pop((part, teller), None)
+        self._refusals = told | ({(part, teller): now} if is_refused else {})
+        self._metrics.is_config_refused.labels(part).set(any(each == part for each, _ in self._refusals))
 
     def start(self) -> None:
         """Draws a picture, and is ready then; takes up what nobody leads, as long as no other release serves."""

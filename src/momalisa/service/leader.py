@@ -33,8 +33,8 @@ class Leader(Protocol):
     async def take_over(self) -> None:
         """This release has visitors: it serves, and the one before it no more."""
 
-    async def note_config(self, part: str, *, is_refused: bool) -> None:
-        """Whether a part of the service refused its newest configuration."""
+    async def note_config(self, part: str, *, is_refused: bool, teller: str, is_new: bool) -> None:
+        """Whether a replica of a part of the service refused its newest configuration; to be said every few seconds."""
 
     async def has_successor(self) -> bool:
         """Whether a newer release serves."""

@@ -71,6 +71,7 @@ class Readiness:
                 while not self.is_ready:
                     if len(self._failures) >= max_failures:
                         why = self._failures[-1]
+                        self._failures.clear()
                         raise ServiceError(f"no picture can be drawn: {_words(why)}") from why
                     self._tried.clear()
                     await self._tried.wait()

@@ -184,12 +184,19 @@ def test_only_the_autoscaler_may_speak_to_the_api_server() -> None:
         assert any(mount["name"] == "kubernetes-api" for mount in mounts) == cluster["enableInTreeAutoscaling"]
 
 
+def parents(others: list[Manifest], made: Manifest) -> list[Manifest]:
+    route = {"enabled": True, "parentRefs": others, "gateway": made}
+    spec = named(manifests("", BUCKET, f"httpRoute={json.dumps(route)}"), "HTTPRoute")["spec"]
+    found: list[Manifest] = spec["parentRefs"]
+    return found
+
+
 def test_a_gateway_that_is_made_has_the_route_beside_others() -> None:
     made = {"create": True, "className": "gke-l7-regional-external-managed", "tlsSecretName": "tls"}
-    for others, expected in (([], ["walks-momalisa"]), (["own"], ["own", "walks-momalisa"])):
-        route = {"enabled": True, "parentRefs": [{"name": name} for name in others], "gateway": made}
-        objects = manifests("", BUCKET, f"httpRoute={json.dumps(route)}")
-        assert [each["name"] for each in named(objects, "HTTPRoute")["spec"]["parentRefs"]] == expected
+    ours, elsewhere = {"name": "walks-momalisa"}, {"name": "walks-momalisa", "namespace": "infra"}
+    for others, expected in (([], [ours]), ([{"name": "own"}], [{"name": "own"}, ours]), ([ours], [ours])):
+        assert parents(others, made) == expected
+    assert parents([elsewhere], made) == [elsewhere, ours]
 
 
 def test_a_large_number_in_the_environment_stays_one() -> None:

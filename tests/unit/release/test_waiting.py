@@ -9,7 +9,7 @@ import pytest
 from momalisa.cluster.follow import Pace
 from momalisa.cluster.judgement import ExitCode
 from momalisa.cluster.kinds import RAY_CLUSTER, RAY_SERVICE, Kind, Manifest
-from momalisa.errors import ClusterUnreachableError
+from momalisa.errors import ClusterConflictError, ClusterUnreachableError
 from momalisa.release.going_back import drop_pending
 from momalisa.release.waiting import wait
 from tests.unit.cluster.namespace_in_memory import InMemory
@@ -159,6 +159,44 @@ def test_what_was_pending_before_the_way_back_goes_too() -> None:
     release.hold(running(pending="walks-momalisa-third"))
     assert drop_pending(release, NAME, given_up=NEW, say=lambda _: None, pace=release.pace)
     assert {name for kind, name in release.objects if kind == "RayCluster"} == {OLD}
+
+
+def test_what_was_given_up_is_deleted_once_kuberay_has_looked() -> None:
+    """Also where the spec went back to another revision than that which serves, so that a third cluster is wanted."""
+    third = "walks-momalisa-third"
+
+    def looked(release: Release) -> None:
+        release.hold(running(ray_service(cluster=with_image("momalisa:3")), pending=third))
+
+    release = Release(nothing, looked)
+    upgrading(release)
+    release.hold(running(ray_service(cluster=with_image("momalisa:3")), pending=NEW))
+    assert not drop_pending(release, NAME, given_up=NEW, say=lambda _: None, pace=release.pace)
+    assert {name for kind, name in release.objects if kind == "RayCluster"} == {OLD}
+
+
+def test_where_visitors_are_sent_nothing_is_deleted() -> None:
+    """KubeRay turns the Services before it writes the status."""
+    release = Release()
+    taken_back(release)
+    service = {"metadata": {"name": f"{NAME}-serve-svc"}, "spec": {"selector": {"ray.io/cluster": NEW}}}
+    release.objects["Service", f"{NAME}-serve-svc"] = service
+    assert not drop_pending(release, NAME, given_up=NEW, say=lambda _: None, pace=release.pace)
+    assert not release.statuses
+    assert ("RayCluster", NEW) in release.objects
+
+
+def test_a_state_that_nobody_looked_at_is_not_written_over() -> None:
+    release, said = Release(), list[str]()
+    taken_back(release)
+    release.objects["RayService", NAME]["metadata"]["resourceVersion"] = "7"
+    release.failing["patch", "RayService"] = ClusterConflictError("the object has been modified")
+    assert not drop_pending(release, NAME, say=said.append, pace=release.pace)
+    assert not said
+    release.failing.clear()
+    assert drop_pending(release, NAME, say=said.append, pace=release.pace)
+    ((_, patch),) = release.statuses
+    assert patch["metadata"] == {"resourceVersion": "7"}
 
 
 def test_what_retires_after_it_has_served_stays_for_its_delay() -> None:

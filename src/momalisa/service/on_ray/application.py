@@ -15,9 +15,9 @@ from ray.serve.schema import DeploymentSchema, LoggingConfig, ServeApplicationSc
 
 from momalisa.config import from_dict, to_dict
 from momalisa.errors import ServiceError
+from momalisa.service.configuring import CONDUCTOR
 from momalisa.service.on_ray.handles import CHUNKS_PER_RENDERER, RENDERER
 from momalisa.service.on_ray.replicas import (
-    CONDUCTOR,
     GATEWAY,
     AssemblerDeployment,
     ConductorDeployment,

@@ -122,9 +122,10 @@ class ServeLeader:
         """As `Leader`."""
         await _asked(self._conductor.take_over.remote(ids()))
 
-    async def note_config(self, part: str, *, is_refused: bool) -> None:
+    async def note_config(self, part: str, *, is_refused: bool, teller: str, is_new: bool) -> None:
         """As `Leader`."""
-        await _asked(self._conductor.note_config.remote(ids(), part, is_refused=is_refused))
+        said = self._conductor.note_config.remote(ids(), part, is_refused=is_refused, teller=teller, is_new=is_new)
+        await _asked(said)
 
     async def has_successor(self) -> bool:
         """As `Leader`. Not as far as anybody knows, while nobody answers."""

@@ -15,17 +15,17 @@ from ray.serve.handle import DeploymentHandle
 from starlette.types import ASGIApp
 
 from momalisa.config import from_dict
-from momalisa.errors import MomalisaError, UnavailableError
+from momalisa.errors import MomalisaError
 from momalisa.service.app import create_app
 from momalisa.service.assembly import assemble, derive
 from momalisa.service.conductor import Conductor
+from momalisa.service.configuring import Configuring
 from momalisa.service.crew import AssemblyResult, ChunkResult, ChunkTask
 from momalisa.service.desk import Desk
 from momalisa.service.duties import kept_up
 from momalisa.service.events import Seats
 from momalisa.service.last_good import LastGood
 from momalisa.service.models import ServedModel
-from momalisa.service.moderation import build_moderator
 from momalisa.service.on_ray.front import Front
 from momalisa.service.on_ray.handles import CHUNKS_PER_RENDERER, ServeCrew, ServeLeader
 from momalisa.service.on_ray.scaling import QUEUED
@@ -33,22 +33,18 @@ from momalisa.service.on_ray.telemetry import log_as_serve_does, with_ids
 from momalisa.service.port import Derived, ImageRequest, ModelInfo, Owner, Quota
 from momalisa.service.progress import Snapshot
 from momalisa.service.records import Manifest, WalkRecord
-from momalisa.service.structure import ConductorLife, GatewayLife, Structure
+from momalisa.service.structure import GatewayLife, Structure
 from momalisa.storage import open_store
 from momalisa.walk.course import Walk
 from momalisa.walk.model_facts import ModelFacts
 from momalisa.walk.request import WalkRequest
 from momalisa.walk.texts import Texts
 
-CONDUCTOR, GATEWAY = "conductor", "gateway"
+GATEWAY = "gateway"
 _FORGET_S = 10.0
 """So long a renderer that draws nothing goes on telling how long the queue was."""
 _WATCH_S = 3.0
 _CANARY_S = 0.5
-_AGAIN_S = 2.0
-_WAKE_S = 60.0
-"""So long a conductor that begins anew waits for a renderer to try, where all sleep, before it takes walks on."""
-_MAX_CANARIES = 5
 _LOGGER = logging.getLogger(__name__)
 
 
@@ -149,9 +145,8 @@ class ConductorDeployment:
         self._crew = ServeCrew(text_encoder, renderer, assembler)
         store = open_store(structure.bucket)
         self._conductor = Conductor(store, self._crew, structure.leading, release=structure.release)
-        self._last_good = LastGood(store, structure.release)
+        self._configuring = Configuring(self._conductor, LastGood(store, structure.release))
         self._counting: asyncio.Task[None] | None = None
-        self._trying: asyncio.Task[None] | None = None
 
     async def reconfigure(self, user_config: Mapping[str, Any]) -> None:
         """Takes models and limits. One that is not good changes nothing; the first one of a release must be good.
@@ -161,72 +156,8 @@ class ConductorDeployment:
         no requests before this returns, and a renderer that sleeps, which models are tried with, may be minutes away.
         """
         if self._counting is None:
-            await self._begin(user_config)
-            return
-        if self._trying is not None:
-            self._trying.cancel()
-        self._trying = asyncio.create_task(self._try(user_config))
-
-    async def _begin(self, user_config: Mapping[str, Any]) -> None:
-        """With this configuration; where it was refused in place, and this is a conductor that starts anew, with the
-        one that held, beside which it is tried once more: what it wanted may be there by now."""
-        before: Mapping[str, Any] | None = await self._last_good.instead_of(user_config)
-        if before is not None:
-            await self._take(before)
-        else:
-            before = await self._taken_or_before(user_config)
-        self._counting = asyncio.create_task(kept_up(self._crew.count))
-        self._conductor.start()
-        self._conductor.note_trial(is_pending=before is not None)
-        await self._conductor.settled(within_s=_WAKE_S, max_failures=_MAX_CANARIES)
-        if before is not None:
-            self._trying = asyncio.create_task(self._try(user_config))
-
-    async def _taken_or_before(self, user_config: Mapping[str, Any]) -> Mapping[str, Any] | None:
-        """None once this is taken; else the one that held, which is taken then. Raises where there is none."""
-        try:
-            await self._take(user_config)
-        except MomalisaError as e:
-            before = await self._last_good.find()
-            if before is None:
-                raise
-            _LOGGER.error("the configuration stays as it was: %s", e)
-            await self._take(before)
-            return before
-        await self._last_good.keep(user_config)
-        return None
-
-    async def _take(self, user_config: Mapping[str, Any]) -> None:
-        """Waits for a bucket that is away, for as long as that takes, where there is nothing yet to go on with."""
-        life = from_dict(ConductorLife, user_config)
-        moderator = build_moderator(life.moderation) if life.moderation.endpoint is not None else None
-        while True:
-            try:
-                await self._conductor.take_config(life.models, life.admission, moderator, life.retention)
-            except UnavailableError as e:
-                if self._counting is not None:
-                    raise
-                _LOGGER.warning("the models cannot be looked at now: %s", e)
-                await asyncio.sleep(_AGAIN_S)
-            else:
-                return
-
-    async def _try(self, user_config: Mapping[str, Any]) -> None:
-        self._conductor.note_trial(is_pending=True)
-        try:
-            await self._take(user_config)
-        except Exception as e:
-            if isinstance(e, MomalisaError):
-                _LOGGER.error("the configuration stays as it was: %s", e)
-            else:
-                _LOGGER.exception("the configuration stays as it was, for a reason that nobody foresaw")
-            self._conductor.note_config(CONDUCTOR, is_refused=True)
-            await self._last_good.note_refused(user_config)
-        else:
-            self._conductor.note_config(CONDUCTOR, is_refused=False)
-            await self._last_good.keep(user_config)
-        finally:
-            self._conductor.note_trial(is_pending=False)
+            self._counting = asyncio.create_task(kept_up(self._crew.count))
+        await self._configuring.take(user_config)
 
     @with_ids
     async def admit(self, request: WalkRequest, owner: Owner, *, idempotency_key: str | None = None) -> WalkRecord:
@@ -279,9 +210,9 @@ class ConductorDeployment:
         return await self._conductor.has_successor()
 
     @with_ids
-    async def note_config(self, part: str, *, is_refused: bool) -> None:
+    async def note_config(self, part: str, *, is_refused: bool, teller: str, is_new: bool) -> None:
         """As `Leader`."""
-        self._conductor.note_config(part, is_refused=is_refused)
+        self._conductor.note_config(part, is_refused=is_refused, teller=teller, is_new=is_new)
 
     @with_ids
     async def metrics(self) -> str:
@@ -309,7 +240,7 @@ class GatewayDeployment:
         self._desk = Desk(open_store(structure.bucket), self._leader)
         self._front, self._seats = Front(self._leader.take_over), Seats()
         self._watching: asyncio.Task[None] | None = None
-        self._is_refused = False
+        self._is_refused, self._name = False, serve.get_replica_context().replica_tag
 
     def __serve_build_asgi_app__(self) -> ASGIApp:
         return self._front
@@ -324,18 +255,17 @@ class GatewayDeployment:
                 raise
             _LOGGER.error("the configuration stays as it was: %s", e)
             self._is_refused = True
-            await self._note()
+            await self._note(is_new=True)
         else:
             self._is_refused = False
-            if self._watching is not None:
-                await self._note()
         if self._watching is None:
             await self._until_ready()
             self._watching = asyncio.create_task(kept_up(self._watch))
 
-    async def _note(self) -> None:
+    async def _note(self, *, is_new: bool = False) -> None:
+        """Again and again: a conductor that began anew knows nothing of it, and gateways go without a word."""
         with suppress(MomalisaError):  # whoever counts it is away: the log has it
-            await self._leader.note_config(GATEWAY, is_refused=self._is_refused)
+            await self._leader.note_config(GATEWAY, is_refused=self._is_refused, teller=self._name, is_new=is_new)
 
     async def _until_ready(self) -> None:
         """Ray Serve gives a replica no requests before its first configuration is taken, and calls the application
@@ -353,7 +283,6 @@ class GatewayDeployment:
             await asyncio.sleep(_WATCH_S)
             try:
                 self._front.is_leaving = await self._leader.has_successor()
-                if self._is_refused:  # a conductor that began anew knows nothing of it
-                    await self._note()
+                await self._note()
             except MomalisaError as e:
                 _LOGGER.warning("whether a newer release serves cannot be asked now: %s", e)
