@@ -6,6 +6,7 @@ from contextlib import contextmanager
 
 import pytest
 
+from tests.cluster.guarded import is_counted
 from tests.cluster.release.crowd import visiting
 from tests.cluster.release.ops import CHART, RELEASE, SERVICE, Ops
 
@@ -41,6 +42,7 @@ def _quota_that_is_too_small(ops: Ops, first: str) -> None:
     """Room for one pod more, where a second cluster has two."""
     quota = {"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "small"}}
     ops.api.create(quota | {"spec": {"hard": {"pods": "3"}}}, namespace=ops.namespace.name)
+    ops.namespace.wait_for("the quota is counted", lambda: is_counted(ops.api, ops.namespace.name), deadline_s=60)
     plan = ops.plan(podLabels={"a": "b"})
     assert plan["weight"] == "second-cluster", plan
     assert "quota small" in json.dumps(plan), plan
@@ -87,15 +89,19 @@ def _configuration_that_serve_refuses(ops: Ops, first: str) -> None:
 @contextmanager
 def _taken_back(ops: Ops, first: str, *, becomes: int) -> Iterator[None]:
     """A bad upgrade, and its end: never more clusters than `becomes`, and the first one all the time."""
-    values = ops.values
-    seen: set[str] = set()
+    values, before = ops.values, _made(ops)
     yield
-    seen.update(ops.clusters())
     assert ops.verdict()["serving"] == first
     said = ops.release("back", "--timeout", "5m")
     assert said.code == 0, said.all
     print(said.err, flush=True)
     ops.values = values
-    alone = lambda: seen.update(ops.clusters()) or ops.clusters() == [first]  # noqa: E731
-    ops.namespace.wait_for("the first cluster alone", alone, deadline_s=60)
-    assert len(seen) <= becomes, seen
+    ops.namespace.wait_for("the first cluster alone", lambda: ops.clusters() == [first], deadline_s=60)
+    made = _made(ops) - before
+    assert len(made) == becomes - 1, made
+
+
+def _made(ops: Ops) -> set[str]:
+    """Every cluster that KubeRay ever made, for however short a time."""
+    events = ops.api.items(ops.namespace.path("events"))
+    return {each["message"].rpartition("/")[2] for each in events if each["reason"] == "CreatedRayCluster"}
