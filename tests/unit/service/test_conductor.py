@@ -503,3 +503,24 @@ def test_walks_asked_of_the_old_release_are_made_by_the_one_that_took_over(
             await each.stop()
 
     asyncio.run(act())
+
+
+def test_a_gateway_that_fell_silent_refuses_nothing_any_more(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def act() -> None:
+        conductor = Conductor(store, LocalCrew(store), quick())
+
+        async def told(part: str) -> float:
+            lines = (await conductor.metrics()).splitlines()
+            return float(next(line for line in lines if line.startswith(part)).rpartition(" ")[2])
+
+        conductor.note_config("gateway", is_refused=True, teller="a")
+        conductor.note_config("gateway", is_refused=False, teller="b", is_new=False)
+        conductor.note_config("gateway", is_refused=True, teller="a", is_new=False)
+        assert await told('momalisa_is_config_refused{part="gateway"}') == 1
+        assert await told('momalisa_is_config_refused{part="conductor"}') == 0
+        assert await told("momalisa_refused_configs_total") == 1
+        monkeypatch.setattr("momalisa.service.conductor._SILENT_S", 0.0)
+        conductor.note_config("gateway", is_refused=False, teller="b", is_new=False)
+        assert await told('momalisa_is_config_refused{part="gateway"}') == 0
+
+    asyncio.run(act())
