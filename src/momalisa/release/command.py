@@ -21,7 +21,7 @@ from momalisa.errors import ConfigError
 from momalisa.release.causes import is_taken_back
 from momalisa.release.changes import Weight
 from momalisa.release.facts import gather
-from momalisa.release.going_back import drop_pending, way_back, why_no_way
+from momalisa.release.going_back import drop_pending, take_back, way_back, why_no_way
 from momalisa.release.helm import Helm, history, manifests_of
 from momalisa.release.plan import weight_of
 from momalisa.release.planning import Wanted, find_service, plan_upgrade
@@ -182,6 +182,7 @@ def _go_back(cluster: Cluster, helm: Helm, name: str, revision: int | None = Non
                 to_stderr(f"{name} is not rolled back: {why_no_way(facts)}")
                 return False
             revision = kept.revision
+            take_back(cluster, facts, kept, say=to_stderr)
         to_stderr(f"{name} goes back to revision {revision}")
         helm.rollback(name, revision)
     drop_pending(cluster, service, given_up=facts.pending, say=to_stderr)

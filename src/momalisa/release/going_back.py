@@ -6,8 +6,9 @@ cluster has.
 Where an upgrade is stuck, KubeRay compares a spec that is taken back with the pending cluster alone: it differs, so
 another one is built, of the very spec that the active cluster has, for which there may be no room either. The way out
 is to have KubeRay forget that any cluster is pending, as soon as the active one is what is wanted: it then goes on with
-that. It would delete the other only after the delay that is meant for a cluster that has served, and whose GPUs would
-be held as long: this one never did, so it is deleted here.
+that. `helm rollback` alone leaves it two seconds for that, so the spec goes back beforehand, with a strategy by which
+KubeRay builds nothing. It would delete the other only after the delay that is meant for a cluster that has served, and
+whose GPUs would be held as long: this one never did, so it is deleted here.
 """
 
 import re
@@ -16,7 +17,7 @@ from typing import Any, Protocol
 
 from momalisa.cluster.follow import Pace, Say
 from momalisa.cluster.kinds import RAY_CLUSTER, RAY_SERVICE, Kind, Manifest
-from momalisa.errors import ClusterConflictError, ClusterForbiddenError
+from momalisa.errors import ClusterConflictError, ClusterError, ClusterForbiddenError
 from momalisa.release.causes import is_gone, is_taken_back
 from momalisa.release.cluster_specs import is_same
 from momalisa.release.facts import CLUSTER_SPEC, ReleaseFacts, ReleaseReader, gather
@@ -83,6 +84,42 @@ def _content(kept: KeptRelease) -> tuple[dict[str, Any], Any] | None:
     if len(services) != 1:
         return None
     return services[0]["spec"], services[0]["metadata"].get("annotations")
+
+
+def take_back(
+    cluster: ClusterWriter, facts: ReleaseFacts, revision: KeptRelease, *, say: Say, pace: Pace | None = None
+) -> None:
+    """Ends an upgrade whose spec `helm rollback` to a revision is about to take back, before KubeRay can build a third
+    cluster for it. Does nothing where none is pending, or one may not do it: `drop_pending` then mends it afterwards.
+
+    The active cluster is to be of the revision's spec.
+    """
+    content = _content(revision)
+    if not facts.pending or content is None:
+        return
+    strategy = content[0].get("upgradeStrategy")
+    halted = {**content[0], "upgradeStrategy": {**(strategy or {}), "type": "None"}}
+    try:
+        cluster.patch(RAY_SERVICE, facts.name, {"spec": merge_patch(facts.spec, halted)})
+    except ClusterError as e:
+        say(f"KubeRay may build a third cluster for a moment, since the spec cannot go back beforehand ({e})")
+        return
+    try:
+        drop_pending(cluster, facts.name, given_up=facts.pending, say=say, pace=pace)
+    finally:
+        cluster.patch(RAY_SERVICE, facts.name, {"spec": {"upgradeStrategy": strategy}})
+
+
+def merge_patch(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
+    """What makes one object of the other (RFC 7386)."""
+    patch: dict[str, Any] = {name: None for name in old if name not in new}
+    for name, value in new.items():
+        if isinstance(value, Mapping) and isinstance(old.get(name), Mapping):
+            if parts := merge_patch(old[name], value):
+                patch[name] = parts
+        elif name not in old or old[name] != value:
+            patch[name] = value
+    return patch
 
 
 def drop_pending(cluster: ClusterWriter, name: str, *, say: Say, given_up: str = "", pace: Pace | None = None) -> bool:

@@ -79,7 +79,7 @@ class InMemory:
         self._asked("apply", kind, manifest["metadata"]["name"])
         return manifest
 
-    def patch(self, kind: Kind, name: str, patch: dict[str, Any]) -> dict[str, Any]:
+    def patch(self, kind: Kind, name: str, patch: dict[str, Any], *, subresource: str = "") -> dict[str, Any]:
         self._asked("patch", kind, name)
         _merge(self.objects[kind.kind, name], patch)
         return self.objects[kind.kind, name]
@@ -114,5 +114,7 @@ def _merge(target: dict[str, Any], patch: dict[str, Any]) -> None:
     for key, value in patch.items():
         if isinstance(value, dict):
             _merge(target.setdefault(key, {}), value)
+        elif value is None:
+            target.pop(key, None)
         else:
             target[key] = value
