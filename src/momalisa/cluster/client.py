@@ -126,9 +126,17 @@ class Cluster:
 
         Raises ClusterRejectedError where the server would not have it.
         """
+        return self._apply_as_helm(kind, manifest, {"dryRun": "All"})
+
+    def apply_as_helm(self, kind: Kind, manifest: Manifest) -> Manifest:
+        """Makes of an object what `helm upgrade` would, by server-side apply in helm's name: in another's, helm's next
+        one would find a conflict. Raises ClusterRejectedError."""
+        return self._apply_as_helm(kind, manifest, {})
+
+    def _apply_as_helm(self, kind: Kind, manifest: Manifest, query: Mapping[str, str]) -> Manifest:
         metadata = manifest["metadata"]
         path = kind.path(metadata.get("namespace") or self.namespace, metadata["name"])
-        query = {"dryRun": "All", "fieldManager": _HELM, "force": "true", "fieldValidation": "Strict"}
+        query = {**query, "fieldManager": _HELM, "force": "true", "fieldValidation": "Strict"}
         return self._json("patch", kind, "PATCH", path, query=query, body=manifest, content_type=_APPLY_PATCH)
 
     def patch(self, kind: Kind, name: str, patch: Mapping[str, Any], *, subresource: str = "") -> Manifest:

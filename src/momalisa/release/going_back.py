@@ -26,6 +26,8 @@ from momalisa.release.helm import KeptRelease
 _ONCE_WELL = ("deployed", "superseded")
 _ROLLBACK = re.compile(r"Rollback to (\d+)")
 _MAX_TRIES = 5
+_HELMS = "meta.helm.sh/"
+"""Annotations that helm adds to what a chart renders."""
 
 
 class ClusterWriter(ReleaseReader, Protocol):
@@ -33,6 +35,9 @@ class ClusterWriter(ReleaseReader, Protocol):
 
     def patch(self, kind: Kind, name: str, patch: Mapping[str, Any], *, subresource: str = "") -> Manifest:
         """A JSON merge patch."""
+
+    def apply_as_helm(self, kind: Kind, manifest: Manifest) -> Manifest:
+        """Server-side apply, in helm's name."""
 
     def delete(self, kind: Kind, name: str) -> None:
         """Is there none: fine."""
@@ -80,10 +85,13 @@ def _origin(revisions: Sequence[KeptRelease]) -> int:
 
 def _content(kept: KeptRelease) -> tuple[dict[str, Any], Any] | None:
     """What KubeRay makes something of: the RayService's spec and its annotations."""
+    service = _service_of(kept)
+    return None if service is None else (service["spec"], service["metadata"].get("annotations"))
+
+
+def _service_of(kept: KeptRelease) -> Manifest | None:
     services = [each for each in kept.manifests if each["kind"] == RAY_SERVICE.kind]
-    if len(services) != 1:
-        return None
-    return services[0]["spec"], services[0]["metadata"].get("annotations")
+    return services[0] if len(services) == 1 else None
 
 
 def take_back(
@@ -94,32 +102,23 @@ def take_back(
 
     The active cluster is to be of the revision's spec.
     """
-    content = _content(revision)
-    if not facts.pending or content is None:
+    before = _service_of(revision)
+    if not facts.pending or facts.service is None or before is None:
         return
-    strategy = content[0].get("upgradeStrategy")
-    halted = {**content[0], "upgradeStrategy": {**(strategy or {}), "type": "None"}}
+    annotations = facts.service["metadata"].get("annotations") or {}
+    helms = {name: value for name, value in annotations.items() if name.startswith(_HELMS)}
+    metadata = {**before["metadata"], "annotations": {**(before["metadata"].get("annotations") or {}), **helms}}
+    before = {**before, "metadata": metadata}
+    strategy = {**(before["spec"].get("upgradeStrategy") or {}), "type": "None"}
     try:
-        cluster.patch(RAY_SERVICE, facts.name, {"spec": merge_patch(facts.spec, halted)})
+        cluster.apply_as_helm(RAY_SERVICE, {**before, "spec": {**before["spec"], "upgradeStrategy": strategy}})
     except ClusterError as e:
         say(f"KubeRay may build a third cluster for a moment, since the spec cannot go back beforehand ({e})")
         return
     try:
         drop_pending(cluster, facts.name, given_up=facts.pending, say=say, pace=pace)
     finally:
-        cluster.patch(RAY_SERVICE, facts.name, {"spec": {"upgradeStrategy": strategy}})
-
-
-def merge_patch(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
-    """What makes one object of the other (RFC 7386)."""
-    patch: dict[str, Any] = {name: None for name in old if name not in new}
-    for name, value in new.items():
-        if isinstance(value, Mapping) and isinstance(old.get(name), Mapping):
-            if parts := merge_patch(old[name], value):
-                patch[name] = parts
-        elif name not in old or old[name] != value:
-            patch[name] = value
-    return patch
+        cluster.apply_as_helm(RAY_SERVICE, before)
 
 
 def drop_pending(cluster: ClusterWriter, name: str, *, say: Say, given_up: str = "", pace: Pace | None = None) -> bool:

@@ -79,6 +79,13 @@ class InMemory:
         self._asked("apply", kind, manifest["metadata"]["name"])
         return manifest
 
+    def apply_as_helm(self, kind: Kind, manifest: dict[str, Any]) -> dict[str, Any]:
+        self._asked("apply", kind, manifest["metadata"]["name"])
+        there = self.objects[kind.kind, manifest["metadata"]["name"]]
+        there["spec"] = manifest["spec"]
+        there["metadata"]["annotations"] = manifest["metadata"].get("annotations")
+        return there
+
     def patch(self, kind: Kind, name: str, patch: dict[str, Any], *, subresource: str = "") -> dict[str, Any]:
         self._asked("patch", kind, name)
         _merge(self.objects[kind.kind, name], patch)
@@ -114,7 +121,5 @@ def _merge(target: dict[str, Any], patch: dict[str, Any]) -> None:
     for key, value in patch.items():
         if isinstance(value, dict):
             _merge(target.setdefault(key, {}), value)
-        elif value is None:
-            target.pop(key, None)
         else:
             target[key] = value
