@@ -145,11 +145,11 @@ def test_every_query_of_the_dashboard_has_data(watched: Watched) -> None:
     ready = queries["Renderers ready: renderers"]
     until(lambda: watched.prometheus.values(ready) == [1.0], "a renderer to be told of", within_s=20)
     walk.cancel()
-    replicas = labels(watched.prometheus, queries["Replicas: {{deployment}}"], "deployment")
-    assert replicas == {"gateway", "conductor", "text_encoder", "renderer", "assembler"}
+    everything = {"gateway", "conductor", "text_encoder", "renderer", "assembler"}
+    until_labelled(watched.prometheus, queries["Replicas: {{deployment}}"], "deployment", everything)
     memory = queries["Memory of pods: {{ray_cluster}} {{component}}"]
-    assert labels(watched.prometheus, memory, "ray_cluster") == {"walks-x7k2p"}
-    assert labels(watched.prometheus, memory, "component") == {"workers"}
+    until_labelled(watched.prometheus, memory, "ray_cluster", {"walks-x7k2p"})
+    until_labelled(watched.prometheus, memory, "component", {"workers"})
 
 
 def test_a_service_that_does_not_answer_is_down(watched: Watched) -> None:
@@ -285,6 +285,12 @@ def until(is_so: Callable[[], bool], what: str | Callable[[], str], *, within_s:
     while not is_so():
         assert time.monotonic() < began + within_s, what if isinstance(what, str) else what()
         time.sleep(0.5)
+
+
+def until_labelled(watching: Prometheus, query: str, label: str, expected: set[str]) -> None:
+    """Ray's agent leaves a scrape out now and then."""
+    told = lambda: f"{query}: {sorted(labels(watching, query, label))}"  # noqa: E731
+    until(lambda: labels(watching, query, label) == expected, told, within_s=30)
 
 
 def until_asleep(service: Served) -> None:
